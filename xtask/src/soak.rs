@@ -62,6 +62,19 @@ const ALL: &[Soak] = &[
         },
     },
     Soak {
+        name: "http1",
+        what: "2 000 000 damaged HTTP/1.1 messages: pieces must not matter, httparse must find the same heads, and what is forwarded must be read alike",
+        run: |workspace| {
+            let mut command = workspace.cargo();
+            command
+                .args(["test", "--locked", "--package", "tidegate-host", "--lib"])
+                .args(["--", "damaged_messages", "--nocapture"])
+                .env("TIDEGATE_DAMAGED_MESSAGES", "2000000");
+            shell::run(&mut command)?;
+            Ok(Outcome::Done)
+        },
+    },
+    Soak {
         name: "languages",
         what: "the greeter in JavaScript and Python also in the oldest Envoy",
         run: |workspace| {

@@ -34,9 +34,7 @@ enum State {
 enum Chunk {
     /// In the digits of the size.
     Size { size: u64, has_digits: bool },
-    /// In spaces after the size.
-    AfterSize(u64),
-    /// In an extension, which is ignored.
+    /// In an extension, or in whatever follows a space after the size. It is ignored.
     Extension(u64),
     /// After the carriage return at the end of the line.
     SizeLineEnd(u64),
@@ -176,8 +174,7 @@ fn decode_chunks(
             Chunk::Size { size, has_digits } => {
                 let after = match first {
                     b'\r' => Chunk::SizeLineEnd(*size),
-                    b';' => Chunk::Extension(*size),
-                    b' ' | b'\t' => Chunk::AfterSize(*size),
+                    b';' | b' ' | b'\t' => Chunk::Extension(*size),
                     digit => {
                         let digit = char::from(digit).to_digit(16).ok_or(INVALID)?;
                         let shifted = size.checked_mul(16).ok_or(INVALID)?;
@@ -192,16 +189,6 @@ fn decode_chunks(
                 if !*has_digits {
                     return Err(INVALID);
                 }
-                input.advance(1);
-                after
-            }
-            Chunk::AfterSize(size) => {
-                let after = match first {
-                    b'\r' => Chunk::SizeLineEnd(*size),
-                    b';' => Chunk::Extension(*size),
-                    b' ' | b'\t' => Chunk::AfterSize(*size),
-                    _ => return Err(INVALID),
-                };
                 input.advance(1);
                 after
             }
@@ -258,7 +245,7 @@ fn decode_trailers(
     let mut seen = framing::SeenNames::default();
     let mut trailers = Fields::new();
     while lines
-        .next_field(|name, value| seen.append(&mut trailers, name, map, value))?
+        .next_field(|name, field| seen.append(&mut trailers, name, map, field.value))?
         .is_some()
     {
         if trailers.len() > MAX_FIELDS {

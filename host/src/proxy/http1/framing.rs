@@ -5,6 +5,7 @@ use http::header::HeaderValue;
 use tidegate_semantics::fields::{Fields, ParsedName};
 use tidegate_semantics::vocabulary::FieldMap;
 
+use super::lines::Value;
 use super::{Framing, HeadError};
 
 /// The fields that frame a body, as they have been received.
@@ -12,44 +13,58 @@ use super::{Framing, HeadError};
 pub(super) struct Received {
     length: Option<Result<u64, HeadError>>,
     coding: Option<Coding>,
+    /// Whether the only `content-length` is `0`, literally.
+    has_length_zero: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
     Chunked,
     Other,
+    /// It contained a carriage return.
+    Ambiguous,
 }
 
 // === impl Received ===
 
 impl Received {
     /// Records a `content-length`. Only one is allowed, even if another one has the same value.
-    pub(super) fn length(&mut self, value: &HeaderValue) {
+    pub(super) fn length(&mut self, received: &Value) {
+        let value = received.value.as_bytes();
+        self.has_length_zero = self.length.is_none() && value == b"0";
         self.length = Some(match self.length {
             Some(_) => Err(HeadError::Malformed("`content-length` occurs twice")),
-            None => length(value.as_bytes())
-                .ok_or(HeadError::Malformed("`content-length` is not a number")),
+            None if received.had_carriage_return => Err(HeadError::Malformed(
+                "`content-length` contains a carriage return",
+            )),
+            None => length(value).ok_or(HeadError::Malformed("`content-length` is not a number")),
         });
     }
 
     /// Records a `transfer-encoding`. Only a single `chunked` is supported.
-    pub(super) fn coding(&mut self, value: &HeaderValue) {
-        let is_chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
-        self.coding = Some(match (self.coding, is_chunked) {
-            (None, true) => Coding::Chunked,
+    pub(super) fn coding(&mut self, received: &Value) {
+        let is_chunked = received.value.as_bytes().eq_ignore_ascii_case(b"chunked");
+        self.coding = Some(match self.coding {
+            _ if received.had_carriage_return => Coding::Ambiguous,
+            None if is_chunked => Coding::Chunked,
+            Some(Coding::Ambiguous) => Coding::Ambiguous,
             _ => Coding::Other,
         });
     }
 
     /// Returns how the body of a request ends.
     pub(super) fn of_request(&self, is_connect: bool) -> Result<Framing, HeadError> {
-        match self.framing()? {
-            Some(_) if is_connect && self.length.is_some() => {
+        let framing = self.framing()?;
+        if !is_connect {
+            return Ok(framing.unwrap_or(Framing::None));
+        }
+        // What follows is not HTTP. As in Envoy, a length of zero is ignored.
+        match (self.length, self.coding) {
+            (_, Some(_)) => Err(HeadError::UnknownCoding),
+            (Some(_), None) if !self.has_length_zero => {
                 Err(HeadError::Malformed("`CONNECT` has a `content-length`"))
             }
-            Some(Framing::Chunked) if is_connect => Err(HeadError::UnknownCoding),
-            Some(framing) => Ok(framing),
-            None => Ok(Framing::None),
+            _ => Ok(Framing::None),
         }
     }
 
@@ -60,12 +75,9 @@ impl Received {
         is_head_request: bool,
     ) -> Result<Framing, HeadError> {
         let framing = self.framing()?;
-        // RFC 9112, section 6.1 and 6.3. Envoy rejects only what announces a body.
+        // RFC 9112, section 6.1 and 6.3. Like Envoy, this accepts a length of zero.
         if status.is_informational() || status == StatusCode::NO_CONTENT {
-            let announces_body = self.coding.is_some()
-                || (status == StatusCode::NO_CONTENT
-                    && matches!(framing, Some(Framing::Length(_))));
-            if announces_body {
+            if self.coding.is_some() || (self.length.is_some() && !self.has_length_zero) {
                 return Err(HeadError::Malformed(
                     "a response that cannot have a body announces one",
                 ));
@@ -86,6 +98,10 @@ impl Received {
             )),
             (None, Some(Coding::Chunked)) => Ok(Some(Framing::Chunked)),
             (None, Some(Coding::Other)) => Err(HeadError::UnknownCoding),
+            // Envoy forwards such a request without its body, and takes the body for the next request.
+            (None, Some(Coding::Ambiguous)) => Err(HeadError::Malformed(
+                "`transfer-encoding` contains a carriage return",
+            )),
             (Some(length), None) => match length? {
                 0 => Ok(Some(Framing::None)),
                 length => Ok(Some(Framing::Length(length))),

@@ -73,6 +73,13 @@ pub(super) struct Lines {
     at: usize,
 }
 
+/// The value of a field.
+pub(super) struct Value {
+    pub(super) value: HeaderValue,
+    /// Whether a carriage return was removed from within the value. Other recipients may keep it, or end the line there.
+    pub(super) had_carriage_return: bool,
+}
+
 // === impl Lines ===
 
 impl Lines {
@@ -95,7 +102,7 @@ impl Lines {
     /// Calls `call` with the next field, unless the empty line at the end follows. Returns `None` at the end.
     pub(super) fn next_field<R>(
         &mut self,
-        call: impl FnOnce(&ParsedName, HeaderValue) -> R,
+        call: impl FnOnce(&ParsedName, Value) -> R,
     ) -> Result<Option<R>, HeadError> {
         let start = self.at;
         let mut end = self.end_of_line(start);
@@ -131,26 +138,37 @@ impl Lines {
 
     /// Converts the bytes after the colon. The value shares the memory of the block, unless line ends or carriage
     /// returns have to be removed from it.
-    fn value(&self, raw: &[u8], folded: bool) -> Result<HeaderValue, HeadError> {
+    fn value(&self, raw: &[u8], folded: bool) -> Result<Value, HeadError> {
         let trimmed = trim(raw);
+        let mut had_carriage_return = false;
         let value = if folded || memchr::memchr(b'\r', trimmed).is_some() {
-            let unfolded: Vec<u8> = trimmed
-                .iter()
+            let mut unfolded: Vec<u8> = trimmed
+                .split(|byte| *byte == b'\n')
+                .flat_map(|line| line.strip_suffix(b"\r").unwrap_or(line))
                 .copied()
-                .filter(|byte| !matches!(byte, b'\r' | b'\n'))
                 .collect();
+            had_carriage_return = trim(&unfolded).contains(&b'\r');
+            unfolded.retain(|byte| *byte != b'\r');
             Bytes::copy_from_slice(trim(&unfolded))
         } else {
             self.block.slice_ref(trimmed)
         };
-        HeaderValue::from_maybe_shared(value)
-            .map_err(|_| HeadError::Malformed("the value of a field contains an invalid byte"))
+        let value = HeaderValue::from_maybe_shared(value)
+            .map_err(|_| HeadError::Malformed("the value of a field contains an invalid byte"))?;
+        Ok(Value {
+            value,
+            had_carriage_return,
+        })
     }
 }
 
-/// Removes spaces and tabs at both ends.
+/// Returns whether a byte separates the parts of a start line, and is not part of a value that it precedes or follows.
+pub(super) fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r')
+}
+
+/// Removes spaces, tabs and carriage returns at both ends.
 pub(super) fn trim(bytes: &[u8]) -> &[u8] {
-    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = bytes.iter().take_while(|byte| is_blank(byte)).count();
     let bytes = bytes.get(start..).unwrap_or_default();
     let end = bytes.iter().rev().take_while(|byte| is_blank(byte)).count();

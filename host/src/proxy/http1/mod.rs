@@ -12,6 +12,8 @@ mod lines;
 pub(in crate::proxy) mod output;
 pub(in crate::proxy) mod request;
 pub(in crate::proxy) mod response;
+#[cfg(test)]
+mod tests;
 
 pub(in crate::proxy) use lines::HeadScanner;
 
@@ -20,6 +22,9 @@ pub(in crate::proxy) const MAX_HEAD_SIZE: usize = 60 * 1024;
 
 /// The maximum number of fields in a message head, and in trailers. It is Envoy's default, `max_headers_count`.
 pub(in crate::proxy) const MAX_FIELDS: usize = 100;
+
+/// The maximum number of field lines in a message head. Values that are joined are one field, but each line costs time.
+pub(in crate::proxy) const MAX_LINES: usize = 10 * MAX_FIELDS;
 
 /// How the end of a received body is recognized (RFC 9112, section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

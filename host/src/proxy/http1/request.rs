@@ -1,13 +1,15 @@
 //! Decodes the head of a request.
 
+use std::net::Ipv6Addr;
+
 use bytes::{Bytes, BytesMut};
 use http::Version;
 use http::header::HeaderValue;
 use tidegate_semantics::fields::{Fields, Name, Pseudo};
 use tidegate_semantics::vocabulary::FieldMap;
 
-use super::lines::{HeadScanner, Lines, skip_line_ends};
-use super::{Framing, HeadError, MAX_FIELDS, framing};
+use super::lines::{HeadScanner, Lines, is_blank, skip_line_ends, trim};
+use super::{Framing, HeadError, MAX_FIELDS, MAX_LINES, framing};
 
 /// The methods that Envoy knows. It rejects all others.
 const METHODS: [&str; 34] = [
@@ -106,41 +108,43 @@ fn parse(head: Bytes) -> Result<RequestHead, HeadError> {
     fields.set_pseudo(Pseudo::Method, method_value(method, &line)?);
     fields.set_pseudo(Pseudo::Scheme, HeaderValue::from_static(target.scheme));
 
+    let max_len = fields.len() + MAX_FIELDS;
+    let mut count = 0;
     let mut received = framing::Received::default();
     let mut host: Option<HeaderValue> = None;
     let mut has_connection_fields = false;
-    let mut count = 0;
     let mut seen = framing::SeenNames::default();
     loop {
-        let next = lines.next_field(|name, value| {
+        let next = lines.next_field(|name, field| {
             let Name::Header(header) = name.name() else {
                 return;
             };
             match header.as_str() {
                 "host" => {
                     host = Some(match host.take() {
-                        Some(first) => join(first, value),
-                        None => value,
+                        Some(first) => join(first, field.value),
+                        None => field.value,
                     });
                     return;
                 }
-                "content-length" => received.length(&value),
+                "content-length" => received.length(&field),
                 "transfer-encoding" => {
                     has_connection_fields = true;
-                    received.coding(&value);
+                    received.coding(&field);
                 }
                 "connection" | "upgrade" | "te" | "expect" | "keep-alive" | "proxy-connection" => {
                     has_connection_fields = true;
                 }
                 _ => {}
             }
-            seen.append(&mut fields, name, FieldMap::RequestHeaders, value);
+            seen.append(&mut fields, name, FieldMap::RequestHeaders, field.value);
         })?;
         if next.is_none() {
             break;
         }
         count += 1;
-        if count > MAX_FIELDS {
+        // As in Envoy, values that are joined are one field.
+        if count > MAX_LINES || fields.len() + usize::from(host.is_some()) > max_len {
             return Err(HeadError::TooManyFields);
         }
     }
@@ -149,7 +153,11 @@ fn parse(head: Bytes) -> Result<RequestHead, HeadError> {
         Some(authority) => fields.set_pseudo(Pseudo::Authority, authority),
         None => fields.remove(Pseudo::Authority.as_str()),
     }
-    let framing = received.of_request(method == b"CONNECT")?;
+    let is_connect = method == b"CONNECT";
+    let framing = received.of_request(is_connect)?;
+    if is_connect {
+        fields.remove("content-length");
+    }
     Ok(RequestHead {
         fields,
         framing,
@@ -174,9 +182,8 @@ struct Target {
     authority: Option<HeaderValue>,
 }
 
-/// Splits the request line. As in Envoy, any number of spaces and tabs separates its parts.
+/// Splits the request line. As in Envoy, any number of spaces, tabs and carriage returns separates its parts.
 fn request_line(line: &Bytes) -> Result<RequestLine<'_>, HeadError> {
-    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let blank = |bytes: &[u8]| bytes.iter().position(is_blank).unwrap_or(bytes.len());
     let skip = |bytes: &[u8]| bytes.iter().take_while(|byte| is_blank(byte)).count();
 
@@ -186,7 +193,7 @@ fn request_line(line: &Bytes) -> Result<RequestLine<'_>, HeadError> {
     }
     let rest = rest.get(skip(rest)..).unwrap_or_default();
     let (target, rest) = rest.split_at(blank(rest));
-    let version = super::lines::trim(rest);
+    let version = trim(rest);
     let target = parse_target(method, line, target)?;
     let version = match version {
         b"HTTP/1.1" => Version::HTTP_11,
@@ -211,10 +218,7 @@ fn parse_target(method: &[u8], line: &Bytes, target: &[u8]) -> Result<Target, He
     let value =
         |part: &[u8]| HeaderValue::from_maybe_shared(line.slice_ref(part)).map_err(|_| INVALID);
     if method == b"CONNECT" {
-        let port = target.rsplit(|byte| *byte == b':').next();
-        let has_port = target.contains(&b':')
-            && port.is_some_and(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit));
-        if !has_port || !is_authority(target) {
+        if !matches!(split_port(target), Some((host, Some(_))) if is_host(host)) {
             return Err(INVALID);
         }
         return Ok(Target {
@@ -223,7 +227,7 @@ fn parse_target(method: &[u8], line: &Bytes, target: &[u8]) -> Result<Target, He
             authority: Some(value(target)?),
         });
     }
-    if target.starts_with(b"/") || (target == b"*" && method == b"OPTIONS") {
+    if target.starts_with(b"/") || (target.starts_with(b"*") && method == b"OPTIONS") {
         return Ok(Target {
             path: Some(value(target)?),
             scheme: "http",
@@ -246,11 +250,17 @@ fn parse_target(method: &[u8], line: &Bytes, target: &[u8]) -> Result<Target, He
         .unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     // User and password are not part of the `host` field (RFC 9110, section 4.2.4).
-    let host = authority
-        .rsplit(|byte| *byte == b'@')
-        .next()
-        .unwrap_or_default();
-    if host.is_empty() {
+    let host = match authority.iter().position(|byte| *byte == b'@') {
+        Some(at) => {
+            let (user, host) = authority.split_at(at);
+            if !user.iter().all(is_userinfo) {
+                return Err(INVALID);
+            }
+            host.get(1..).unwrap_or_default()
+        }
+        None => authority,
+    };
+    if !split_port(host).is_some_and(|(host, _)| is_host(host)) {
         return Err(INVALID);
     }
     Ok(Target {
@@ -261,6 +271,41 @@ fn parse_target(method: &[u8], line: &Bytes, target: &[u8]) -> Result<Target, He
         scheme,
         authority: Some(value(host)?),
     })
+}
+
+/// Splits an authority at its port, if it has one. Returns `None` if the port is invalid.
+fn split_port(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
+    let is_colon = |byte: &u8| *byte == b':';
+    // Colons in brackets are part of an IPv6 address.
+    let end = authority
+        .iter()
+        .rposition(|byte| *byte == b']')
+        .unwrap_or(0);
+    let colon = authority.get(end..)?.iter().position(is_colon);
+    let Some(colon) = colon else {
+        return Some((authority, None));
+    };
+    let (host, port) = authority.split_at(end + colon);
+    let port = framing::length(port.get(1..)?)?;
+    Some((host, Some(u16::try_from(port).ok()?)))
+}
+
+/// Returns whether the host in a target is one that Envoy accepts there: an IPv6 address in brackets, or letters, digits,
+/// hyphens and points.
+fn is_host(host: &[u8]) -> bool {
+    let address = host
+        .strip_prefix(b"[")
+        .and_then(|rest| rest.strip_suffix(b"]"));
+    if let Some(address) = address {
+        return std::str::from_utf8(address).is_ok_and(|it| it.parse::<Ipv6Addr>().is_ok());
+    }
+    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    !host.is_empty() && host.iter().all(is_allowed)
+}
+
+/// Returns whether a byte may occur in the user and password of a target.
+fn is_userinfo(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!$%&'()*+,-.:;=_~".contains(byte)
 }
 
 /// Returns whether all bytes may occur in an authority. Like Envoy, it does not check the structure.
@@ -279,8 +324,14 @@ fn method_value(method: &[u8], line: &Bytes) -> Result<HeaderValue, HeadError> {
     }
 }
 
-/// Joins two values of `host` with a comma, as Envoy does.
+/// Joins two values of `host` with a comma, as Envoy does. Empty values are skipped.
 fn join(first: HeaderValue, second: HeaderValue) -> HeaderValue {
+    if first.is_empty() {
+        return second;
+    }
+    if second.is_empty() {
+        return first;
+    }
     let joined = [first.as_bytes(), b",", second.as_bytes()].concat();
     // Two valid values with a comma between them are a valid value.
     HeaderValue::from_maybe_shared(Bytes::from(joined)).unwrap_or(first)

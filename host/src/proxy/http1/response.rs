@@ -6,8 +6,8 @@ use http::{StatusCode, Version};
 use tidegate_semantics::fields::{Fields, Name, Pseudo, status_value};
 use tidegate_semantics::vocabulary::FieldMap;
 
-use super::lines::{HeadScanner, Lines, trim};
-use super::{Framing, HeadError, MAX_FIELDS, framing};
+use super::lines::{HeadScanner, Lines, is_blank, trim};
+use super::{Framing, HeadError, MAX_FIELDS, MAX_LINES, framing};
 
 /// The head of a response, as it was received.
 #[derive(Debug)]
@@ -40,28 +40,30 @@ fn parse(head: Bytes, is_head_request: bool) -> Result<ResponseHead, HeadError> 
     let mut fields = Fields::with_capacity(16);
     fields.set_pseudo(Pseudo::Status, status_value(status));
 
+    let max_len = fields.len() + MAX_FIELDS;
+    let mut count = 0;
     let mut received = framing::Received::default();
     let mut connection = None;
-    let mut count = 0;
     let mut seen = framing::SeenNames::default();
     loop {
-        let next = lines.next_field(|name, value| {
+        let next = lines.next_field(|name, field| {
             let Name::Header(header) = name.name() else {
                 return;
             };
             match header.as_str() {
-                "content-length" => received.length(&value),
-                "transfer-encoding" => received.coding(&value),
-                "connection" => connection = Some(options(&value, connection)),
+                "content-length" => received.length(&field),
+                "transfer-encoding" => received.coding(&field),
+                "connection" => connection = Some(options(&field.value, connection)),
                 _ => {}
             }
-            seen.append(&mut fields, name, FieldMap::ResponseHeaders, value);
+            seen.append(&mut fields, name, FieldMap::ResponseHeaders, field.value);
         })?;
         if next.is_none() {
             break;
         }
         count += 1;
-        if count > MAX_FIELDS {
+        // As in Envoy, values that are joined are one field.
+        if count > MAX_LINES || fields.len() > max_len {
             return Err(HeadError::TooManyFields);
         }
     }
@@ -95,15 +97,12 @@ fn options(value: &HeaderValue, before: Option<ConnectionOptions>) -> Connection
     options
 }
 
-/// Reads the version and the status. As in Envoy, every version of one digit each is accepted, and only the first three
-/// digits of the status count.
+/// Reads the version and the status. As in Envoy, every version of one digit each is accepted. Only the first three
+/// digits of the status count; Envoy would forward all of them.
 fn status_line(line: &[u8]) -> Result<(Version, StatusCode), HeadError> {
     const INVALID: HeadError = HeadError::Malformed("the status line is invalid");
-    let end = line
-        .iter()
-        .position(|byte| matches!(byte, b' ' | b'\t'))
-        .ok_or(INVALID)?;
-    let (version, rest) = line.split_at(end);
+    let blank = |bytes: &[u8]| bytes.iter().position(is_blank);
+    let (version, rest) = line.split_at(blank(line).ok_or(INVALID)?);
     if !is_version(version) {
         return Err(INVALID);
     }
@@ -112,13 +111,13 @@ fn status_line(line: &[u8]) -> Result<(Version, StatusCode), HeadError> {
         _ => Version::HTTP_11,
     };
     let rest = trim(rest);
-    let status = rest.get(..3).ok_or(INVALID)?;
-    let reason = rest.get(3..).unwrap_or_default();
+    let (status, reason) = rest.split_at(blank(rest).unwrap_or(rest.len()));
     // The status consists of digits only, and what follows may contain any characters that can be printed.
-    let is_printable = |byte: &u8| !byte.is_ascii_control() || *byte == b'\t';
+    let is_printable = |byte: &u8| !byte.is_ascii_control() || is_blank(byte);
     if !status.iter().all(u8::is_ascii_digit) || !reason.iter().all(is_printable) {
         return Err(INVALID);
     }
+    let status = status.get(..3).ok_or(INVALID)?;
     let status = StatusCode::from_bytes(status).map_err(|_| INVALID)?;
     Ok((version, status))
 }
