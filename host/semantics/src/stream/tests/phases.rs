@@ -76,12 +76,10 @@ fn body_can_be_changed_in_its_callback() {
     let mut stream = request_on(&script, &[RELOAD], true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("abc"), true);
-    assert_eq!(
-        take_effects(&mut stream)[2..],
-        [
-            "response-body:<",
-            "response-body:abc",
-            "response-body:>:end"
-        ]
-    );
+    // How the body is divided into pieces is not part of its meaning: a short piece is stored with the one before it.
+    let body: String = take_effects(&mut stream)[2..]
+        .iter()
+        .map(|effect| effect.strip_prefix("response-body:").expect("a piece"))
+        .collect();
+    assert_eq!(body, "<abc>:end");
 }
