@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use tidegate_adapter::{Options, adapt, inspect};
-use tidegate_benches::load::{Connection, request};
+use tidegate_benches::load::Connection;
+use tidegate_benches::messages::Messages;
 use tidegate_benches::statistics::median;
 use tidegate_components::guests::{self, Shape};
 use tidegate_host::{
@@ -63,7 +64,7 @@ fn measure(component: &[u8], engine: EngineKind, rounds: u8) -> Result<()> {
         code_cache_dir: None,
     })?;
     let mut client = Connection::open(server.local_addr())?;
-    let request = request("/get");
+    let request = Messages::Small.request();
     let (mut looks, mut reloads, mut answers, mut wholes) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut memory = Vec::new();

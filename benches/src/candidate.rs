@@ -1,5 +1,5 @@
-//! The candidates of the load comparison: several implementations of the tutorial's work, each with a server, and two of the work of the
-//! plugin `rate-limit`.
+//! The candidates of the load comparison: several implementations of the tutorial's work, each with a server, also as chains of several
+//! plugins, and two of the work of the plugin `rate-limit`.
 //!
 //! The candidates for the tutorial let requests pass up to a limit per second, respond to the others with 403 and `powered-by`, and add two
 //! headers to every response. Those for `rate-limit` let requests of each client address pass up to a limit per minute, respond to the
@@ -22,14 +22,19 @@ use crate::process::{Says, Server};
 /// A limit that is never reached under load.
 pub const OUT_OF_REACH: u64 = 1_000_000_000;
 
-/// A row of the table.
+/// The numbers of plugins in a chain.
+const CHAINS: [usize; 4] = [1, 4, 8, 16];
+
+/// A row of a table.
 pub struct Candidate {
     /// Its name in the table.
-    pub name: &'static str,
+    pub name: String,
     /// The rows that it is compared with.
     pub family: Family,
     /// The plugin, if there is one.
     pub module: Option<Vec<u8>>,
+    /// How often the plugin is in the chain.
+    pub plugins: usize,
     /// Whether the candidate does the work of its family, so that it can be verified.
     pub works: bool,
     kind: Kind,
@@ -40,17 +45,20 @@ pub struct Candidate {
 pub enum Family {
     /// Envoy with a `direct_response` route instead of an upstream.
     Envoy,
-    /// `tidegate run`, with an upstream on the load generator's core.
-    Host,
+    /// Envoy and `tidegate run`, with the same upstream on the load generator's core.
+    Proxy,
     /// Envoy as in the first family, with the plugin `rate-limit` or its twin.
     RateLimit,
 }
+
+/// Creates a module that lets this many requests pass.
+type MakeModule = fn(&Modules, u64) -> Result<Vec<u8>>;
 
 enum Kind {
     /// Envoy with native filters before the router, which are created for a limit.
     Filters(fn(u64) -> Vec<Value>),
     /// Envoy with a Wasm filter.
-    Wasm(fn(&Modules, u64) -> Result<Vec<u8>>),
+    Wasm(MakeModule),
     /// `tidegate run` with this engine.
     Run(&'static str, fn(&Modules) -> Result<Vec<u8>>),
 }
@@ -65,7 +73,7 @@ pub struct Environment {
     pub envoy: Option<PathBuf>,
     /// The command-line tool, if a candidate needs it.
     pub tidegate: Option<PathBuf>,
-    /// The upstream for candidates that need one.
+    /// The upstream of the family [`Family::Proxy`].
     pub upstream: SocketAddr,
     /// The directory for files that servers read.
     pub folder: TempDir,
@@ -127,45 +135,65 @@ impl Candidate {
                 modules,
             )?);
         }
-        all.push(Candidate::run(
-            "tidegate, empty module",
-            "proxy-wasm",
-            |modules| Ok(modules.empty.clone()),
-            false,
-            modules,
-        )?);
-        all.push(Candidate::run(
-            "tidegate, component",
-            "component",
-            |modules| Ok(modules.component.clone()),
-            true,
-            modules,
-        )?);
-        all.push(Candidate::run(
-            "tidegate, adapted",
-            "proxy-wasm",
-            |modules| Ok(modules.adapted.clone()),
-            true,
-            modules,
-        )?);
-        all.push(Candidate::run(
-            "tidegate, Rust SDK twin",
-            "proxy-wasm",
-            |modules| Ok(modules.twin.clone()),
-            true,
-            modules,
-        )?);
+        all.extend(Candidate::of_proxies(modules, has_envoy)?);
         if has_envoy {
             all.extend(Candidate::of_rate_limit(modules)?);
         }
         Ok(all)
     }
 
+    /// Returns the candidates that have the same upstream.
+    fn of_proxies(modules: &Modules, has_envoy: bool) -> Result<Vec<Candidate>> {
+        let twin: MakeModule = |modules, _| Ok(modules.twin.clone());
+        let adapted: MakeModule = |modules, _| Ok(modules.adapted.clone());
+        let mut all = Vec::new();
+        if has_envoy {
+            all.push(Candidate::filters(
+                "proxy: envoy, plain",
+                |_| Vec::new(),
+                false,
+            ));
+            let envoy = |name, module| Candidate::wasm(name, module, true, modules);
+            for plugins in CHAINS {
+                all.push(envoy("proxy: envoy, Rust SDK twin", twin)?.repeated(plugins));
+                all.push(envoy("proxy: envoy, adapted", adapted)?.repeated(plugins));
+            }
+        }
+        let run =
+            |name, engine, module, works| Candidate::run(name, engine, module, works, modules);
+        let empty = |modules: &Modules| Ok(modules.empty.clone());
+        all.push(run(
+            "proxy: tidegate, empty module",
+            "proxy-wasm",
+            empty,
+            false,
+        )?);
+        for plugins in CHAINS {
+            let module = |modules: &Modules| Ok(modules.adapted.clone());
+            let name = "proxy: tidegate, adapted";
+            all.push(run(name, "proxy-wasm", module, true)?.repeated(plugins));
+            let module = |modules: &Modules| Ok(modules.component.clone());
+            let name = "proxy: tidegate, component";
+            all.push(run(name, "component", module, true)?.repeated(plugins));
+        }
+        for candidate in &mut all {
+            candidate.family = Family::Proxy;
+        }
+        Ok(all)
+    }
+
+    /// Puts the plugin into the chain several times.
+    fn repeated(mut self, plugins: usize) -> Candidate {
+        if plugins > 1 {
+            self.name = format!("{} x{plugins}", self.name);
+        }
+        self.plugins = plugins;
+        self
+    }
+
     fn of_rate_limit(modules: &Modules) -> Result<[Candidate; 4]> {
         let plain = Candidate::filters("rate-limit, plain", |_| Vec::new(), false);
-        let wasm = |name, module: fn(&Modules, u64) -> Result<Vec<u8>>| {
-            Candidate::wasm(name, module, true, modules)
-        };
+        let wasm = |name, module: MakeModule| Candidate::wasm(name, module, true, modules);
         let all = [
             plain,
             wasm("rate-limit, twin (Rust)", |modules, _| {
@@ -184,9 +212,10 @@ impl Candidate {
         }))
     }
 
-    fn filters(name: &'static str, filters: fn(u64) -> Vec<Value>, works: bool) -> Candidate {
+    fn filters(name: &str, filters: fn(u64) -> Vec<Value>, works: bool) -> Candidate {
         Candidate {
-            name,
+            name: name.to_owned(),
+            plugins: 0,
             family: Family::Envoy,
             module: None,
             works,
@@ -194,15 +223,11 @@ impl Candidate {
         }
     }
 
-    fn wasm(
-        name: &'static str,
-        module: fn(&Modules, u64) -> Result<Vec<u8>>,
-        works: bool,
-        modules: &Modules,
-    ) -> Result<Candidate> {
+    fn wasm(name: &str, module: MakeModule, works: bool, modules: &Modules) -> Result<Candidate> {
         let bytes = module(modules, OUT_OF_REACH)?;
         Ok(Candidate {
-            name,
+            name: name.to_owned(),
+            plugins: 1,
             family: Family::Envoy,
             module: Some(bytes),
             works,
@@ -211,7 +236,7 @@ impl Candidate {
     }
 
     fn run(
-        name: &'static str,
+        name: &str,
         engine: &'static str,
         module: fn(&Modules) -> Result<Vec<u8>>,
         works: bool,
@@ -219,8 +244,9 @@ impl Candidate {
     ) -> Result<Candidate> {
         let bytes = module(modules)?;
         Ok(Candidate {
-            name,
-            family: Family::Host,
+            name: name.to_owned(),
+            plugins: 1,
+            family: Family::Proxy,
             module: Some(bytes),
             works,
             kind: Kind::Run(engine, module),
@@ -229,27 +255,32 @@ impl Candidate {
 
     /// Starts a server with one worker that lets `limit` requests pass, each second or, in the family `RateLimit`, each minute.
     pub fn start(&self, environment: &Environment, limit: u64) -> Result<Server> {
+        let upstream = (self.family == Family::Proxy).then_some(environment.upstream);
+        let configuration = self.works.then(|| match self.family {
+            Family::Envoy | Family::Proxy => configuration(limit),
+            Family::RateLimit => rate_limit_configuration(limit),
+        });
         match &self.kind {
-            Kind::Filters(filters) => envoy(environment, filters(limit), None),
+            Kind::Filters(filters) => envoy(environment, filters(limit), Vec::new(), upstream),
             Kind::Wasm(module) => {
-                let mut plugin = Plugin::new(
-                    "bench",
-                    Module::Inline(module(&environment.modules, limit)?),
-                );
-                plugin.configuration = self.works.then(|| {
-                    let configuration = match self.family {
-                        Family::Envoy | Family::Host => configuration(limit),
-                        Family::RateLimit => rate_limit_configuration(limit),
-                    };
-                    configuration.into_bytes()
-                });
-                envoy(environment, Vec::new(), Some(plugin))
+                let module = module(&environment.modules, limit)?;
+                let plugin = |number| {
+                    let name = format!("bench-{number}");
+                    let mut plugin = Plugin::new(name, Module::Inline(module.clone()));
+                    plugin.configuration = configuration.clone().map(String::into_bytes);
+                    plugin
+                };
+                let plugins = (0..self.plugins).map(plugin).collect();
+                envoy(environment, Vec::new(), plugins, upstream)
             }
-            Kind::Run(engine, module) => {
-                let module = module(&environment.modules)?;
-                let configuration = self.works.then(|| configuration(limit));
-                run(environment, engine, &module, configuration.as_deref(), 1)
-            }
+            Kind::Run(engine, module) => run(
+                environment,
+                engine,
+                &module(&environment.modules)?,
+                self.plugins,
+                configuration.as_deref(),
+                1,
+            ),
         }
         .with_context(|| format!("failed to start `{}`", self.name))
     }
@@ -266,11 +297,12 @@ fn rate_limit_configuration(limit: u64) -> String {
     json!({ "rules": [rule], "response": { "enable_retry_after_header": true } }).to_string()
 }
 
-/// Starts `tidegate run` with one plugin and the environment's upstream.
+/// Starts `tidegate run` with a plugin, which is in the chain `plugins` times, the environment's upstream, and metrics.
 pub fn run(
     environment: &Environment,
     engine: &str,
     module: &[u8],
+    plugins: usize,
     configuration: Option<&str>,
     workers: usize,
 ) -> Result<Server> {
@@ -288,9 +320,10 @@ pub fn run(
             .as_ref()
             .context("the command-line tool has not been built")?,
     );
+    command.arg("run").args(vec![plugin; plugins]);
     command.args([
-        "run",
-        &plugin,
+        "--admin",
+        "127.0.0.1:0",
         "--engine",
         engine,
         "--workers",
@@ -306,24 +339,33 @@ pub fn run(
     Server::start(command, environment.cores, Says::Address)
 }
 
-fn envoy(environment: &Environment, filters: Vec<Value>, plugin: Option<Plugin>) -> Result<Server> {
+/// Starts Envoy with native filters and plugins. Without an upstream, it responds itself.
+fn envoy(
+    environment: &Environment,
+    filters: Vec<Value>,
+    plugins: Vec<Plugin>,
+    upstream: Option<SocketAddr>,
+) -> Result<Server> {
     // Envoy reports its port only through the admin interface. Instead, a port is chosen that is currently free.
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-    let mut bootstrap = Bootstrap::new(address, Upstream::new("127.0.0.1", 1));
-    bootstrap.plugins.extend(plugin);
+    let port = upstream.map_or(1, |upstream| upstream.port());
+    let mut bootstrap = Bootstrap::new(address, Upstream::new("127.0.0.1", port));
+    bootstrap.plugins = plugins;
     let mut json = bootstrap.to_json();
     let manager = json
         .pointer_mut("/static_resources/listeners/0/filter_chains/0/filters/0/typed_config")
         .context("a bootstrap without a connection manager")?;
-    let route = manager
-        .pointer_mut("/route_config/virtual_hosts/0/routes/0")
-        .and_then(Value::as_object_mut)
-        .context("a bootstrap without a route")?;
-    route.remove("route");
-    route.insert(
-        "direct_response".into(),
-        json!({ "status": 200, "body": { "inline_string": "ok" } }),
-    );
+    if upstream.is_none() {
+        let route = manager
+            .pointer_mut("/route_config/virtual_hosts/0/routes/0")
+            .and_then(Value::as_object_mut)
+            .context("a bootstrap without a route")?;
+        route.remove("route");
+        route.insert(
+            "direct_response".into(),
+            json!({ "status": 200, "body": { "inline_string": "ok" } }),
+        );
+    }
     if let (false, Some(manager)) = (filters.is_empty(), manager.as_object_mut()) {
         manager.insert("local_reply_config".into(), refusal());
     }

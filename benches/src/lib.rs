@@ -10,6 +10,8 @@
 pub mod affinity;
 #[cfg(target_os = "linux")]
 pub mod candidate;
+#[cfg(target_os = "linux")]
+pub mod latency;
 pub mod load;
 pub mod messages;
 pub mod modules;
@@ -18,5 +20,6 @@ pub mod paired;
 pub mod process;
 pub mod statistics;
 pub mod table;
+pub mod upstream;
 #[cfg(target_os = "linux")]
 pub mod verify;

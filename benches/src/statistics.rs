@@ -57,6 +57,16 @@ pub fn overhead(slices: &[Slice], base: &[Slice]) -> f64 {
     )
 }
 
+/// Returns the median over the rounds of the cost of a request, as a multiple of that of `base` in the same round.
+pub fn ratio(slices: &[Slice], base: &[Slice]) -> f64 {
+    median(
+        slices
+            .iter()
+            .zip(base)
+            .map(|(slice, base)| slice.cost() / base.cost()),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,10 +88,11 @@ mod tests {
     }
 
     #[test]
-    fn overhead_is_the_median_of_paired_differences() {
+    fn rounds_are_compared_in_pairs() {
         // Both are three times slower in the second round; the difference is the same.
         let base = [slice(100, 1000), slice(100, 3000), slice(100, 1000)];
         let more = [slice(100, 1200), slice(100, 3200), slice(100, 1200)];
         assert!((overhead(&more, &base) - 2.0).abs() < 1e-9);
+        assert!((ratio(&more, &base) - 1.2).abs() < 1e-9);
     }
 }

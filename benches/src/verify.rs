@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use anyhow::{Context, Result, ensure};
 
 use crate::candidate::{Candidate, Environment, Family};
-use crate::load::{self, Connection, Received};
+use crate::load::{Connection, Received};
+use crate::messages::Messages;
 
 /// Clients that connect from different addresses.
 const CLIENTS: [IpAddr; 2] = [
@@ -17,7 +18,7 @@ const CLIENTS: [IpAddr; 2] = [
 pub fn verify(candidate: &Candidate, environment: &Environment) -> Result<()> {
     let server = candidate.start(environment, 2)?;
     let clients = match candidate.family {
-        Family::Envoy | Family::Host => &CLIENTS[..1],
+        Family::Envoy | Family::Proxy => &CLIENTS[..1],
         // Each client has a limit of its own.
         Family::RateLimit => &CLIENTS[..],
     };
@@ -25,7 +26,7 @@ pub fn verify(candidate: &Candidate, environment: &Environment) -> Result<()> {
         let mut connection = Connection::open_from(*client, server.address)?;
         for number in 1..=3 {
             let refused = candidate.works && number == 3;
-            connection.send(&load::request("/get"))?;
+            connection.send(&Messages::Small.request())?;
             connection
                 .receive()
                 .and_then(|received| check(candidate, &received, refused))
@@ -37,7 +38,7 @@ pub fn verify(candidate: &Candidate, environment: &Environment) -> Result<()> {
 
 fn check(candidate: &Candidate, received: &Received<'_>, refused: bool) -> Result<()> {
     let (status, refusal) = match candidate.family {
-        Family::Envoy | Family::Host => (403, "rate limited, wait and retry."),
+        Family::Envoy | Family::Proxy => (403, "rate limited, wait and retry."),
         Family::RateLimit => (429, "rate limited\n"),
     };
     let expected = if refused { status } else { 200 };

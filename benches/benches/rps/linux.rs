@@ -1,6 +1,9 @@
 //! Load on whole servers: the cost of a request in Envoy and in `tidegate run`, for each implementation of the tutorial's work, and in
 //! Envoy for the plugin `rate-limit` and its twin.
 //!
+//! Proxies are compared with the same upstream, as chains of 1, 4, 8 and 16 plugins, with 12 and 60 headers and with bodies of 64 KiB. For
+//! them, latency is measured as well, at half of the rate that each one reached.
+//!
 //! `cargo bench --bench rps [-- --starts N] [--slices N] [--slice MILLISECONDS] [--only TEXT,…] [--million]`
 //!
 //! Servers share one core and take turns; the load generator uses another core. Slices are taken in rounds, one of each candidate. The
@@ -9,23 +12,27 @@
 //! Instead, `--million` sends a million requests to `tidegate run` with two workers, and measures its memory.
 
 use std::env;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tidegate_benches::affinity::{self, Cores};
 use tidegate_benches::candidate::{self, Candidate, Environment, Family, OUT_OF_REACH};
+use tidegate_benches::latency::{self, Latency};
 use tidegate_benches::load::{Load, Until};
+use tidegate_benches::messages::Messages;
 use tidegate_benches::modules::Modules;
 use tidegate_benches::process::Server;
 use tidegate_benches::statistics::{self, Slice};
 use tidegate_benches::table::{Table, figure};
+use tidegate_benches::upstream;
 use tidegate_benches::verify::verify;
 use tidegate_components::workspace;
-use tidegate_host::EchoServer;
 use tidegate_testkit::envoy::Release;
+
+use crate::tables;
 
 /// Large enough that the server always has another request waiting, and small enough to be cheap.
 const CONNECTIONS: usize = 8;
@@ -123,19 +130,18 @@ fn run(options: &Options) -> Result<()> {
         || options.million
         || candidates
             .iter()
-            .any(|candidate| candidate.family == Family::Host);
+            .any(|candidate| candidate.family == Family::Proxy);
     let tidegate = needs_tool
         .then(|| command_line_tool(options.smoke))
         .transpose()?;
     // Processes that are started after this, including the upstream, run on the load generator's core.
     affinity::pin(cores.load).context("failed to choose a core")?;
-    let upstream = EchoServer::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let environment = Environment {
         cores,
         modules,
         envoy,
         tidegate,
-        upstream: upstream.local_addr(),
+        upstream: upstream::start()?,
         folder: tempfile::tempdir()?,
     };
     if options.smoke {
@@ -187,57 +193,85 @@ fn command_line_tool(smoke: bool) -> Result<PathBuf> {
         .join(format!("tidegate{}", env::consts::EXE_SUFFIX)))
 }
 
-struct Row {
-    candidate: Candidate,
+/// The measurements of a candidate with messages of one kind.
+pub struct Row {
+    pub candidate: Rc<Candidate>,
+    pub messages: Messages,
     /// The slices of each start.
-    starts: Vec<Vec<Slice>>,
+    pub starts: Vec<Vec<Slice>>,
+    /// The latency in each start.
+    pub latencies: Vec<Latency>,
     /// The resident memory at the end, in bytes.
-    resident: u64,
+    pub resident: u64,
 }
 
 /// A candidate that has been started.
 struct Started {
     server: Server,
+    /// One for each kind of messages.
+    loads: Vec<Measured>,
+}
+
+struct Measured {
     load: Load,
     slices: Vec<Slice>,
 }
 
 fn compare(environment: &Environment, candidates: Vec<Candidate>, options: &Options) -> Result<()> {
-    let mut rows = Vec::with_capacity(candidates.len());
-    for candidate in candidates {
-        verify(&candidate, environment)?;
-        rows.push(Row {
-            candidate,
-            starts: Vec::with_capacity(options.starts),
+    let candidates: Vec<Rc<Candidate>> = candidates.into_iter().map(Rc::new).collect();
+    let mut rows = Vec::new();
+    for candidate in &candidates {
+        verify(candidate, environment)?;
+        rows.extend(messages(candidate).iter().map(|messages| Row {
+            candidate: candidate.clone(),
+            messages: *messages,
+            starts: Vec::new(),
+            latencies: Vec::new(),
             resident: 0,
-        });
+        }));
     }
-    for _ in 0..options.starts {
-        let mut all = rows
+    for number in 1..=options.starts {
+        let mut all = candidates
             .iter()
-            .map(|row| start(&row.candidate, environment, options.slice))
+            .map(|candidate| start(candidate, environment, options.slice))
             .collect::<Result<Vec<_>>>()?;
         let count = all.len();
         for round in 0..options.rounds {
+            eprint!(
+                "\rstart {number} of {}, round {} of {} ",
+                options.starts,
+                round + 1,
+                options.rounds
+            );
             // Each round starts with another candidate, so that none always runs after the same one.
             for turn in 0..count {
                 let Some(started) = all.get_mut((round + turn) % count) else {
                     continue;
                 };
-                let slice = measure(&started.server, &mut started.load, options.slice)?;
-                started.slices.push(slice);
+                for it in &mut started.loads {
+                    let slice = measure(&started.server, &mut it.load, options.slice)?;
+                    it.slices.push(slice);
+                }
             }
         }
-        for (row, started) in rows.iter_mut().zip(all) {
-            row.resident = started.server.resident()?;
-            row.starts.push(started.slices);
+        let mut rows = rows.iter_mut();
+        for (candidate, started) in candidates.iter().zip(all) {
+            for (it, row) in started.loads.into_iter().zip(&mut rows) {
+                if candidate.family == Family::Proxy && row.messages == Messages::Small {
+                    let rate = statistics::median(it.slices.iter().map(Slice::rate)) / 2.0;
+                    let address = started.server.address;
+                    let latency = latency::measure(address, rate, 2 * options.slice)?;
+                    row.latencies.push(latency);
+                }
+                row.resident = started.server.resident()?;
+                row.starts.push(it.slices);
+            }
         }
     }
-    println!("{}", table(&rows));
+    eprintln!();
+    tables::print(&rows);
     println!(
-        "{} starts, {} rounds of {} ms each; cpu: the server's processor time for each request, all threads; over: paired \
-         median over the family's first row, median of the starts; ratio: of these, to the Rust SDK twin, to the floor and to \
-         the floor with contexts",
+        "{} starts, {} rounds of {} ms each; cpu: the server's processor time for each request, all threads",
         options.starts,
         options.rounds,
         options.slice.as_millis()
@@ -245,15 +279,26 @@ fn compare(environment: &Environment, candidates: Vec<Candidate>, options: &Opti
     Ok(())
 }
 
+/// Returns the messages with which a candidate is measured.
+fn messages(candidate: &Candidate) -> &'static [Messages] {
+    match candidate.family {
+        Family::Proxy if candidate.plugins <= 1 => &Messages::ALL,
+        _ => &[Messages::Small],
+    }
+}
+
 fn start(candidate: &Candidate, environment: &Environment, slice: Duration) -> Result<Started> {
     let server = candidate.start(environment, OUT_OF_REACH)?;
-    let mut load = Load::connect(server.address, CONNECTIONS)?;
-    load.run(Until::Elapsed(slice))?;
-    Ok(Started {
-        server,
-        load,
-        slices: Vec::new(),
-    })
+    let mut loads = Vec::new();
+    for messages in messages(candidate) {
+        let mut load = Load::connect(server.address, CONNECTIONS, *messages)?;
+        load.run(Until::Elapsed(slice))?;
+        loads.push(Measured {
+            load,
+            slices: Vec::new(),
+        });
+    }
+    Ok(Started { server, loads })
 }
 
 fn measure(server: &Server, load: &mut Load, slice: Duration) -> Result<Slice> {
@@ -265,55 +310,6 @@ fn measure(server: &Server, load: &mut Load, slice: Duration) -> Result<Slice> {
         time: begun.elapsed(),
         cpu: server.cpu()?.saturating_sub(cpu),
     })
-}
-
-fn table(rows: &[Row]) -> Table {
-    let mut table = Table::new([
-        "candidate",
-        "req/s",
-        "cpu min",
-        "cpu median",
-        "over",
-        "over/twin",
-        "over/floor",
-        "over/contexts",
-        "RSS MB",
-        "module B",
-    ]);
-    let over = |family: Family, part: &str| {
-        let base = rows.iter().find(|row| row.candidate.family == family)?;
-        let row = rows
-            .iter()
-            .find(|row| row.candidate.family == family && row.candidate.name.contains(part))?;
-        let starts = row.starts.iter().zip(&base.starts);
-        Some(statistics::median(
-            starts.map(|(slices, base)| statistics::overhead(slices, base)),
-        ))
-    };
-    for row in rows {
-        let family = row.candidate.family;
-        let own = over(family, row.candidate.name)
-            .filter(|_| row.candidate.works)
-            .unwrap_or(f64::NAN);
-        let slices = || row.starts.iter().flatten();
-        let ratio = |part: &str| figure(own / over(family, part).unwrap_or(f64::NAN), 2);
-        table.row(vec![
-            row.candidate.name.to_owned(),
-            figure(statistics::median(slices().map(Slice::rate)), 0),
-            figure(statistics::minimum(slices().map(Slice::cost)), 2),
-            figure(statistics::median(slices().map(Slice::cost)), 2),
-            figure(over(family, row.candidate.name).unwrap_or(f64::NAN), 2),
-            ratio("twin"),
-            ratio("floor"),
-            ratio("with contexts"),
-            figure(row.resident as f64 / 1e6, 1),
-            row.candidate
-                .module
-                .as_ref()
-                .map_or_else(|| "-".to_owned(), |module| module.len().to_string()),
-        ]);
-    }
-    table
 }
 
 /// Measures the memory of `tidegate run` with one plugin and two workers, in each engine, while requests are served.
@@ -328,8 +324,8 @@ fn million(environment: &Environment, requests: u64) -> Result<()> {
         ("proxy-wasm", &environment.modules.adapted),
     ] {
         let configuration = candidate::configuration(OUT_OF_REACH);
-        let server = candidate::run(environment, engine, module, Some(&configuration), 2)?;
-        let mut load = Load::connect(server.address, CONNECTIONS)?;
+        let server = candidate::run(environment, engine, module, 1, Some(&configuration), 2)?;
+        let mut load = Load::connect(server.address, CONNECTIONS, Messages::Small)?;
         let mut sent = CONNECTIONS as u64;
         for tenth in 0..=10 {
             let until = requests * tenth / 10;

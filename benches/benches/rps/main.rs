@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "linux")]
+mod tables;
 
 fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
