@@ -114,12 +114,20 @@ pub struct ParsedName {
     inline_maps: u8,
 }
 
-/// The number of names that each thread caches.
-const CACHE_SIZE: usize = 64;
+/// The number of sets of the cache of names.
+const CACHE_SETS: usize = 256;
+
+/// Two names with the same hash: the one that was used for the first time last, and the one before it.
+#[derive(Default)]
+struct CacheSet {
+    newer: Option<ParsedName>,
+    older: Option<ParsedName>,
+}
 
 thread_local! {
-    /// Recently used names. Plugins use the same few names for every stream, and parsing one copies it.
-    static NAME_CACHE: RefCell<[Option<ParsedName>; CACHE_SIZE]> = const { RefCell::new([const { None }; CACHE_SIZE]) };
+    /// Recently used names. Messages and plugins use the same names again and again, and parsing one copies it.
+    static NAME_CACHE: RefCell<[CacheSet; CACHE_SETS]> =
+        const { RefCell::new([const { CacheSet { newer: None, older: None } }; CACHE_SETS]) };
 }
 
 impl ParsedName {
@@ -128,14 +136,14 @@ impl ParsedName {
     #[inline]
     #[doc(hidden)]
     pub fn with<R>(bytes: &[u8], call: impl FnOnce(&ParsedName) -> R) -> Option<R> {
-        let slot = cache_slot(bytes);
+        let hash = hash(bytes);
         let found = NAME_CACHE.try_with(|names| {
             let Ok(names) = names.try_borrow() else {
                 return Err(call);
             };
-            match names.get(slot) {
-                Some(Some(parsed)) if parsed.name.as_str().as_bytes() == bytes => Ok(call(parsed)),
-                _ => Err(call),
+            match names.get(hash).and_then(|set| set.find(bytes)) {
+                Some(parsed) => Ok(call(parsed)),
+                None => Err(call),
             }
         });
         match found {
@@ -143,7 +151,7 @@ impl ParsedName {
             Ok(Err(call)) => {
                 let parsed = Self::parse(bytes)?;
                 let result = call(&parsed);
-                Self::cache(slot, parsed);
+                Self::cache(hash, parsed);
                 Some(result)
             }
             // The thread is terminating and has destroyed its cache. Nothing needs the result.
@@ -176,24 +184,48 @@ impl ParsedName {
     }
 
     #[cold]
-    fn cache(slot: usize, parsed: ParsedName) {
+    fn cache(hash: usize, parsed: ParsedName) {
         // If the cache is not available, the name is parsed again the next time.
         _ = NAME_CACHE.try_with(|names| {
             if let Ok(mut names) = names.try_borrow_mut()
-                && let Some(slot) = names.get_mut(slot)
+                && let Some(set) = names.get_mut(hash)
             {
-                *slot = Some(parsed);
+                set.older = set.newer.replace(parsed);
             }
         });
     }
 }
 
-/// Returns the slot of a name in the cache. Names that are used together mostly differ in length, or in their first,
-/// middle or last byte.
-fn cache_slot(name: &[u8]) -> usize {
-    let end = |byte: Option<&u8>| usize::from(byte.copied().unwrap_or_default());
-    let middle = name.get(name.len() / 2);
-    (name.len() ^ end(name.first()) << 2 ^ end(name.last()) << 1 ^ end(middle)) % CACHE_SIZE
+// === impl CacheSet ===
+
+impl CacheSet {
+    #[inline]
+    fn find(&self, name: &[u8]) -> Option<&ParsedName> {
+        let is_wanted = |it: &&ParsedName| it.name.as_str().as_bytes() == name;
+        let newer = self.newer.as_ref().filter(is_wanted);
+        newer.or_else(|| self.older.as_ref().filter(is_wanted))
+    }
+}
+
+/// Returns the set of a name. Names of applications often differ in a few bytes only, so all bytes count.
+#[inline]
+fn hash(name: &[u8]) -> usize {
+    // 2^64 divided by the golden ratio.
+    const MULTIPLIER: u128 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |hash: u64, word: u64| {
+        let product = u128::from(hash ^ word) * MULTIPLIER;
+        (product >> 64) as u64 ^ product as u64
+    };
+    let (words, rest) = name.as_chunks::<8>();
+    let mut hash = name.len() as u64;
+    for word in words {
+        hash = mix(hash, u64::from_le_bytes(*word));
+    }
+    let mut last = [0; 8];
+    if let Some(last) = last.get_mut(..rest.len()) {
+        last.copy_from_slice(rest);
+    }
+    mix(hash, u64::from_le_bytes(last)) as usize % CACHE_SETS
 }
 
 #[cfg(test)]
@@ -216,6 +248,49 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// Names of one application often differ in their ends only.
+    #[test]
+    fn names_of_usual_messages_stay_cached() {
+        let numbered = (0..32).map(|number| format!("x-application-{number}"));
+        let usual = [
+            "accept",
+            "accept-encoding",
+            "accept-language",
+            "authorization",
+            "cache-control",
+            "connection",
+            "content-length",
+            "content-type",
+            "cookie",
+            "date",
+            "etag",
+            "expires",
+            "host",
+            "referer",
+            "server",
+            "set-cookie",
+            "user-agent",
+            "vary",
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-request-id",
+        ];
+        let names: Vec<String> = usual
+            .map(str::to_owned)
+            .into_iter()
+            .chain(numbered)
+            .collect();
+        for name in &names {
+            assert!(Name::parse(name.as_bytes()).is_some());
+        }
+        let is_cached = |name: &&String| {
+            let name = name.as_bytes();
+            NAME_CACHE.with_borrow(|names| names[hash(name)].find(name).is_some())
+        };
+        let missing: Vec<_> = names.iter().filter(|name| !is_cached(name)).collect();
+        assert!(missing.len() <= 1, "{missing:?}");
     }
 
     proptest! {
