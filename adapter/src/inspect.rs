@@ -140,6 +140,11 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, InspectError> {
     Ok(inspection)
 }
 
+/// Returns the JSON schema of a plugin's configuration, if the plugin contains one. Unlike [`inspect`], this does not validate the plugin.
+pub fn schema(wasm: &[u8]) -> Option<serde_json::Value> {
+    metadata(wasm).ok().flatten()?.schema
+}
+
 // === impl Inspection ===
 
 impl Inspection {

@@ -41,7 +41,7 @@ mod verify;
 pub use adapt::{adapt, explain};
 pub use check::{check, check_for};
 pub use error::AdaptError;
-pub use inspect::{InspectError, Inspection, Kind, Mapping, Size, Wasi, inspect};
+pub use inspect::{InspectError, Inspection, Kind, Mapping, Size, Wasi, inspect, schema};
 pub use interfaces::{Interfaces, interfaces};
 pub use name::{METADATA, Name, WORLD};
 pub use options::Options;

@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use clap::error::ErrorKind;
-use tidegate_adapter::{AdaptError, Options, inspect};
+use tidegate_adapter::{AdaptError, Options};
 use tidegate_deploy::configuration::{self, Configuration};
 use tidegate_host::EngineKind;
 use tidegate_oci::{Digest, Reference};
@@ -199,8 +199,8 @@ pub fn file_of(configuration: &str) -> Option<&str> {
 
 /// Validates a configuration against the schema of a component or module, if there is one.
 pub fn validate(module: &[u8], configuration: &[u8]) -> anyhow::Result<()> {
-    // A plugin that cannot be inspected may still run. If it does not, the error is reported when it is loaded.
-    let Some(schema) = inspect(module).ok().and_then(|it| it.schema) else {
+    // If the plugin is invalid, the error is reported when it is loaded.
+    let Some(schema) = tidegate_adapter::schema(module) else {
         return Ok(());
     };
     let given = match configuration {

@@ -52,27 +52,34 @@ impl Run {
             .iter()
             .map(|plugin| self.serve.spec(plugin))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let refusals = refusals(&plugins);
-        plugins.iter().for_each(note_unsupported);
         let serving = self.serve.open()?;
         let introduction = serving.introduction(&plugins, &specs);
         let server = match serving.start(specs) {
-            Err(error @ ServeError::Load(_)) => return Err(explained(error, &refusals)),
-            started => {
-                refusals
-                    .iter()
-                    .for_each(|it| logs::note(&format!("warning: {}", it.message)));
-                started?
+            Err(error @ ServeError::Load(_)) => return Err(explained(error, &refusals(&plugins))),
+            Err(error) => {
+                warn(&plugins);
+                return Err(error.into());
             }
+            Ok(server) => server,
         };
         // Not earlier: while there are no requests to wait for, a signal ends the process immediately.
         let mut signal = StopSignal::new()?;
         let listening = introduction + &serve::addresses(&server);
         // A closed stdout is no reason not to serve.
         let _ = file::write(Path::new("-"), listening.as_bytes());
+        // This takes longer than a start with code from the cache, so requests do not wait for it.
+        warn(&plugins);
         signal.wait();
         stop(server, signal);
         Ok(())
+    }
+}
+
+/// Warns about what this proxy does not implement, and about what Envoy would reject.
+fn warn(plugins: &[Plugin]) {
+    plugins.iter().for_each(note_unsupported);
+    for refusal in refusals(plugins) {
+        logs::note(&format!("warning: {}", refusal.message));
     }
 }
 
