@@ -1,14 +1,18 @@
 //! The instances of a chain's plugins on one worker, and their replacement after a trap.
 //!
 //! As in Envoy, plugins keep their state in their instances, so each worker has its own.
+//!
+//! A new instance replaces one that has trapped, at the earliest `PluginSpec::restart_interval` after the last start. Requests that
+//! come earlier fail, so that a plugin that always traps does not keep the worker busy with starting it. A stream that fails
+//! schedules the start, which then delays no request in particular. As in Envoy, nothing starts without a request.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::attributes::Attributes;
-use crate::clock::Clock;
+use crate::clock::{Clock, after};
 use crate::clusters::Clusters;
 use crate::context::{Contexts, Ending, Services};
 use crate::engine::{Compiled, Instance, Trap};
@@ -18,7 +22,7 @@ use crate::metrics::{DefinedMetrics, Metrics};
 use crate::observe::{LineRecorder, Observer, PluginOccasion};
 use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
 use crate::plugin_stats::PluginStats;
-use crate::port::{Outbox, Port};
+use crate::port::{Outbox, Pending, Port};
 use crate::random::Random;
 use crate::shared_data::SharedData;
 use crate::shared_queues::SharedQueues;
@@ -90,11 +94,13 @@ pub struct ChainInstances {
 /// An instance that can be replaced by a new one.
 struct Renewable {
     vm: RefCell<Rc<VmHandle>>,
-    /// The earliest time to retry after a failed replacement.
-    retry_at: Cell<Option<Instant>>,
+    /// The earliest time of [`Clock::monotonic`] for the next start.
+    restart_at: Cell<u64>,
+    /// The start that is scheduled.
+    restart: RefCell<Option<Pending>>,
 }
 
-/// The delay after a new instance could not be started. Envoy's is about the same.
+/// The minimum delay after a new instance could not be started, even if the plugin's interval is shorter.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 // === impl ChainConfig ===
@@ -132,7 +138,8 @@ impl ChainInstances {
             let vm = RefCell::new(start_instance(&loaded, module, worker, &port)?);
             instances.push(Renewable {
                 vm,
-                retry_at: Cell::new(None),
+                restart_at: Cell::new(next_start(&loaded, module, Duration::ZERO)),
+                restart: RefCell::default(),
             });
         }
         let permanently_failed = loaded.plugins.iter().map(|_| Cell::new(false)).collect();
@@ -228,51 +235,115 @@ impl ChainInstances {
         if self.permanently_failed.get(plugin)?.get() {
             return None;
         }
-        let vm = renewable.vm.borrow().clone();
-        if !vm.is_dead() {
-            return Some((vm, *index_in_module));
+        let live = || {
+            let vm = renewable.vm.borrow();
+            (!vm.is_dead()).then(|| (vm.clone(), *index_in_module))
+        };
+        live().or_else(|| {
+            // The start is due, but the event loop has not come to it, or the trap was not in a stream.
+            if self.restart_time(plugin)? <= self.clock().monotonic() {
+                self.restart(plugin);
+            }
+            live()
+        })
+    }
+
+    /// Schedules the start of a new instance after a stream has failed because of a plugin, unless the plugin is not
+    /// restarted at all.
+    pub fn schedule_restart(self: &Rc<Self>, plugin: usize) {
+        let Some(renewable) = self.renewable(plugin) else {
+            return;
+        };
+        if renewable.restart.borrow().is_some() {
+            return;
         }
-        let module = self.loaded.modules.get(*module)?;
-        for &other in &module.plugins {
+        let Some(at) = self.restart_time(plugin) else {
+            return;
+        };
+        // A chain that has been replaced, and has no streams any more, needs no new instances.
+        let this = Rc::downgrade(self);
+        let fire = move || {
+            if let Some(this) = this.upgrade() {
+                this.restart(plugin);
+            }
+        };
+        let pending = self.port.schedule(at, Box::new(fire));
+        renewable.restart.replace(Some(pending));
+    }
+
+    fn renewable(&self, plugin: usize) -> Option<&Renewable> {
+        self.instances.get(self.loaded.plugins.get(plugin)?.module)
+    }
+
+    /// Returns the earliest time to start a new instance. Returns `None` if the instance is alive, or if the plugin's
+    /// failure policy does not replace it.
+    fn restart_time(&self, plugin: usize) -> Option<u64> {
+        let LoadedPlugin { spec, module, .. } = self.loaded.plugins.get(plugin)?;
+        let renewable = self.instances.get(*module)?;
+        if !renewable.vm.borrow().is_dead() {
+            return None;
+        }
+        for &other in &self.loaded.modules.get(*module)?.plugins {
             if self.failure_policy(other) != FailurePolicy::Reload
                 && let Some(permanently_failed) = self.permanently_failed.get(other)
             {
                 permanently_failed.set(true);
             }
         }
-        if self.failure_policy(plugin) != FailurePolicy::Reload {
-            return None;
-        }
-        if renewable
-            .retry_at
-            .get()
-            .is_some_and(|at| Instant::now() < at)
-        {
-            return None;
-        }
-        match start_instance(&self.loaded, module, self.worker, &self.port) {
+        (spec.failure_policy == FailurePolicy::Reload).then(|| renewable.restart_at.get())
+    }
+
+    /// Replaces the instance of a plugin. If the new one cannot be started, the old one stays.
+    fn restart(&self, plugin: usize) {
+        let Some(LoadedPlugin {
+            module,
+            index_in_module,
+            ..
+        }) = self.loaded.plugins.get(plugin)
+        else {
+            return;
+        };
+        let (Some(renewable), Some(module)) = (
+            self.instances.get(*module),
+            self.loaded.modules.get(*module),
+        ) else {
+            return;
+        };
+        renewable.restart.take();
+        let started = start_instance(&self.loaded, module, self.worker, &self.port);
+        let delay = match started {
+            Ok(_) => Duration::ZERO,
+            Err(_) => RETRY_DELAY,
+        };
+        let restart_at = next_start(&self.loaded, module, delay);
+        renewable.restart_at.set(restart_at);
+        match started {
             Ok(fresh) => {
                 fresh.set_in_service(true);
                 if let Some(stats) = &fresh.services().stats {
                     stats.add_restart();
                 }
-                renewable.vm.replace(fresh.clone());
-                renewable.retry_at.set(None);
-                Some((fresh, *index_in_module))
+                renewable.vm.replace(fresh);
             }
-            Err(error) => {
-                renewable
-                    .retry_at
-                    .set(Instant::now().checked_add(RETRY_DELAY));
-                vm.services().log(
-                    *index_in_module,
-                    Level::Critical,
-                    &format!("cannot be started again: {error}"),
-                );
-                None
-            }
+            Err(error) => renewable.vm.borrow().services().log(
+                *index_in_module,
+                Level::Critical,
+                &format!("cannot be started again: {error}"),
+            ),
         }
     }
+}
+
+/// Returns the earliest time for the next start of a module that has just been started, or could not be. It is at least
+/// `delay` from now. The time that the start took does not count, so that a slow one leaves other requests the whole
+/// interval.
+fn next_start(loaded: &LoadedChain, module: &LoadedModule, delay: Duration) -> u64 {
+    let first = module.plugins.first();
+    let first = first.and_then(|&plugin| loaded.plugins.get(plugin));
+    // Envoy extends the interval by up to a half, at random for each request. With many requests, that hardly delays the
+    // start.
+    let interval = first.map_or(Duration::ZERO, |it| it.spec.restart_interval);
+    after(loaded.config.clock.monotonic(), interval.max(delay))
 }
 
 /// Creates an instance and configures its plugins, in order.

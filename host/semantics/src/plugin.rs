@@ -1,5 +1,7 @@
 //! A deployed plugin: its binary, its configuration, and its failure policy.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::limits::Limits;
@@ -20,6 +22,9 @@ pub struct PluginSpec {
     pub vm_configuration: Vec<u8>,
     /// The policy for streams after the plugin has failed.
     pub failure_policy: FailurePolicy,
+    /// With [`FailurePolicy::Reload`], the minimum time from one start of the plugin to the next. Streams that begin while
+    /// there is no instance receive status 503.
+    pub restart_interval: Duration,
     /// Environment variables that are visible to the plugin. The host's own environment is not inherited.
     pub environment: Vec<(String, String)>,
     /// The seed of the plugin's random numbers, for reproducible runs. If `None`, the system's random number generator
@@ -31,7 +36,7 @@ pub struct PluginSpec {
 
 impl PluginSpec {
     /// Creates a specification with a name and a binary, without configuration and with default values for everything
-    /// else.
+    /// else. The restart interval is that of Envoy, one second.
     pub fn new(name: impl Into<String>, module: impl Into<Bytes>) -> Self {
         Self {
             name: name.into(),
@@ -40,6 +45,7 @@ impl PluginSpec {
             configuration: Vec::new(),
             vm_configuration: Vec::new(),
             failure_policy: FailurePolicy::default(),
+            restart_interval: Duration::from_secs(1),
             environment: Vec::new(),
             seed: None,
             limits: Limits::default(),
@@ -81,7 +87,8 @@ impl std::fmt::Display for EngineKind {
 /// the policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum FailurePolicy {
-    /// Active streams receive status 503. A new instance serves the streams that follow.
+    /// Active streams receive status 503. A new instance serves the streams that follow, at the earliest
+    /// [`PluginSpec::restart_interval`] after the last one was started.
     #[default]
     Reload,
     /// All streams receive status 503 from then on.

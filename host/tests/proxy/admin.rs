@@ -2,9 +2,10 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::Instant;
 
-use tidegate_host::{PluginSpec, ServeError, Server, Upstream};
+use tidegate_host::{Clock, ManualClock, PluginSpec, ServeError, Server, SystemClock, Upstream};
 
 use crate::peers::{PATIENCE, Peer, before_echo, config, start};
 
@@ -64,10 +65,15 @@ const GROWING: &str = r#"
 
 /// Starts a proxy with an admin listener in front of the echo server.
 fn serve(plugins: Vec<PluginSpec>, workers: usize) -> Server {
+    serve_with(plugins, workers, Arc::new(SystemClock))
+}
+
+fn serve_with(plugins: Vec<PluginSpec>, workers: usize, clock: Arc<dyn Clock>) -> Server {
     let mut config = config(Upstream::Echo);
     config.admin = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
     config.workers = workers;
     config.plugins = plugins;
+    config.clock = clock;
     Server::start(config).expect("a proxy")
 }
 
@@ -193,7 +199,10 @@ fn callbacks_that_a_plugin_does_not_export_are_not_counted() {
 
 #[test]
 fn traps_and_restarts_are_counted() {
-    let server = serve(vec![plugin("trapping", TRAPPING)], 1);
+    let clock = Arc::new(ManualClock::new(1));
+    let plugin = plugin("trapping", TRAPPING);
+    let interval = plugin.restart_interval;
+    let server = serve_with(vec![plugin], 1, clock.clone());
     let mut client = Peer::connect(&server);
     for requests in 1..=3_usize {
         let (head, _) = client.ask(GET);
@@ -207,9 +216,10 @@ fn traps_and_restarts_are_counted() {
             let series = format!(r#"tidegate_plugin_{counter}_total{{plugin="trapping"}}"#);
             assert_eq!(value(&text, &series), expected.to_string(), "{counter}");
         }
-        // The next request gets a new instance.
         let series = r#"tidegate_plugin_memory_bytes{plugin="trapping",worker="0"}"#;
         assert_eq!(value(&text, series), "0");
+        // The next request gets a new instance.
+        clock.advance(interval);
     }
 }
 

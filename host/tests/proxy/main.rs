@@ -15,3 +15,4 @@ mod shared;
 mod stop;
 mod streaming;
 mod timeouts;
+mod traps;

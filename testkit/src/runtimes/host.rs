@@ -114,6 +114,8 @@ fn spec(engine: EngineKind, plugin: &Deployed) -> PluginSpec {
             scenario::FailurePolicy::Closed => FailurePolicy::Closed,
             scenario::FailurePolicy::Open => FailurePolicy::Open,
         },
+        // As in the bootstrap for Envoy, a transcript does not wait for restarts.
+        restart_interval: Duration::ZERO,
         environment: plugin.environment.clone(),
         seed: plugin.seed,
         ..PluginSpec::new(plugin.name.clone(), plugin.wasm.clone())

@@ -77,7 +77,11 @@ impl<P: Plugin> Builder<P> {
         Builder {
             make,
             parts: Parts {
-                spec: PluginSpec::new("plugin", Bytes::new()),
+                spec: PluginSpec {
+                    // A test does not have to wait after a trap.
+                    restart_interval: Duration::ZERO,
+                    ..PluginSpec::new("plugin", Bytes::new())
+                },
                 now: BEGINNING,
                 level: Level::Trace,
                 attributes: Attributes::default(),

@@ -60,14 +60,17 @@ impl Stream {
         if let Binding::Bound { vm, context } =
             std::mem::replace(&mut filter.binding, Binding::Detached)
         {
-            // A trap here needs no handling: the instance's other streams are woken, and this stream has already ended.
+            // A trap here fails no stream: the instance's other streams are woken, and this stream has already ended.
             let close = |instance: &mut dyn engine::Instance| instance.close_stream(&context);
-            let _: Option<()> = match &self.reporter {
+            let closed: Option<()> = match &self.reporter {
                 None => vm.enter(context.plugin, close),
                 Some(reporter) => {
                     reporter.lifecycle_call(&vm, &context, index, Occasion::Close, close)
                 }
             };
+            if closed.is_none() {
+                self.chain.schedule_restart(index);
+            }
             vm.services().contexts.remove(context.id);
         }
     }
@@ -123,6 +126,7 @@ impl Stream {
 
     /// Fails the stream because the instance of a plugin is dead or not available.
     fn fail_stream(&mut self, index: usize) -> Action {
+        self.chain.schedule_restart(index);
         if let Some(filter) = self.filters.get_mut(index) {
             filter.binding = Binding::Detached;
         }

@@ -486,7 +486,11 @@ fn partial_line_of_a_plugin_that_is_not_done_is_logged_at_the_end() {
 fn trap_is_contained_and_next_request_succeeds() {
     let body = r#"(if (i32.eqz (i32.load (i32.const 0))) (then (i32.store (i32.const 0) (i32.const 1)) (return (i32.const 0))))
         unreachable"#;
-    let fixture = start(plugin("", "", body)).unwrap();
+    let spec = PluginSpec {
+        restart_interval: Duration::ZERO,
+        ..plugin("", "", body)
+    };
+    let fixture = start(spec).unwrap();
     for round in 0..3 {
         assert!(passes(&fixture.request().0), "{round}");
         let (effects, lines) = fixture.request();

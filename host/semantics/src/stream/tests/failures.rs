@@ -182,31 +182,6 @@ fn trap_after_response_headers_resets_the_stream() {
 }
 
 #[test]
-fn failed_restart_is_not_retried_for_every_stream() {
-    let script = Scripted::default().on(0, Phase::RequestHeaders, trap);
-    let logs = Arc::new(LogCollector::default());
-    let chain = chain_with(&script, &[RELOAD], logs.clone())
-        .start_worker(0)
-        .unwrap();
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
-    script.0.lock().unwrap().configuration_error = Some("no more".to_owned());
-    for _ in 0..3 {
-        let mut stream = open(&chain);
-        stream.request_headers(request(), true);
-        assert_eq!(take_effects(&mut stream), ["response-headers:503:end"]);
-    }
-    // There is one restart attempt, not one for each stream.
-    assert_eq!(script.0.lock().unwrap().instances, 2);
-    let logs = logs.0.lock().unwrap();
-    assert_eq!(logs[1], "p0 error configuration refused: no more");
-    assert_eq!(
-        logs[2],
-        "p0 critical cannot be started again: plugin `p0` rejects its configuration: no more"
-    );
-}
-
-#[test]
 fn rejected_configuration_reports_the_reason() {
     let script = Scripted::default();
     script.0.lock().unwrap().configuration_error =

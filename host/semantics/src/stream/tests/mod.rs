@@ -6,11 +6,13 @@ mod observed;
 mod observed_events;
 mod passing;
 mod phases;
+mod restarts;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -285,6 +287,7 @@ fn chain_of(
         .map(|(index, policy)| LoadedPlugin {
             spec: PluginSpec {
                 failure_policy: *policy,
+                restart_interval: Duration::ZERO,
                 ..PluginSpec::new(format!("p{index}"), Bytes::new())
             },
             engine: EngineKind::Component,

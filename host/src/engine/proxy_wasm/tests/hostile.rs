@@ -5,7 +5,10 @@ use super::*;
 #[test]
 fn trap_is_contained_and_logged_with_a_backtrace() {
     let text = callback("", "unreachable");
-    let fixture = start(plugin(&text));
+    let fixture = start(PluginSpec {
+        restart_interval: Duration::ZERO,
+        ..plugin(&text)
+    });
     for _ in 0..2 {
         let (effects, lines) = fixture.request();
         assert_eq!(status(&effects), Some(503));
