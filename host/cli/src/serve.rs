@@ -13,6 +13,7 @@ use tidegate_host::{
 };
 
 use crate::dashboard::{Dashboard, DashboardArgs};
+use crate::descriptors;
 use crate::logs::{Least, Stderr};
 use crate::plugin::{self, Plugin};
 use crate::profile::ProfileArg;
@@ -128,6 +129,7 @@ impl ServeArgs {
     /// Prepares to serve. From now on, log lines of plugins and the proxy are written to stderr, and the dashboard is served if it is
     /// enabled.
     pub fn open(&self) -> anyhow::Result<Serving> {
+        descriptors::raise_limit();
         ClusterArg::distinct(&self.clusters)?;
         let mut clusters = Clusters::default();
         for ClusterArg { name, url } in &self.clusters {
