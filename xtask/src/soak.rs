@@ -36,6 +36,25 @@ const ALL: &[Soak] = &[
         },
     },
     Soak {
+        name: "bodies",
+        what: "request and response bodies of 1 GiB through `tidegate run` in each engine, with fast and slow peers: at most 80 MB",
+        run: |workspace| memory_of_tool(workspace, "bodies", ("TIDEGATE_BODY_MIB", "1024")),
+    },
+    Soak {
+        name: "connections",
+        what: "10 000 idle connections to `tidegate run` in each engine: at most 13 KB each, and others are served",
+        run: |workspace| {
+            // The test has one descriptor for each connection, and some others.
+            let limit = shell::read(Command::new("sh").args(["-c", "ulimit -Hn"]));
+            let limit = limit.ok().and_then(|text| text.trim().parse::<u64>().ok());
+            if limit.is_some_and(|limit| limit < 11_000) {
+                let reason = "`ulimit -Hn` must be at least 11000";
+                return Ok(Outcome::Skipped(reason.to_owned()));
+            }
+            memory_of_tool(workspace, "connections", ("TIDEGATE_CONNECTIONS", "10000"))
+        },
+    },
+    Soak {
         name: "events",
         what: "100 000 HTTP calls from Rust, in both engines, and from Go, JavaScript and Python, and 1 000 000 requests with timers and queues in each engine: memory and descriptors must not grow, except that Python leaks each filter; the smallest plugin in Python is measured beside it",
         run: |workspace| {
@@ -93,7 +112,7 @@ const ALL: &[Soak] = &[
     },
     Soak {
         name: "memory",
-        what: "1 000 000 requests to `tidegate run` in each engine, and its memory after each tenth",
+        what: "1 000 000 requests to `tidegate run` in each engine: its memory after each tenth, which must not grow",
         run: |workspace| {
             if !cfg!(target_os = "linux") {
                 return Ok(Outcome::Skipped("only supported on Linux".to_owned()));
@@ -222,6 +241,31 @@ fn test_with(
         .args(arguments)
         .arg("--nocapture")
         .env(variable, count);
+    shell::run(&mut command)?;
+    Ok(Outcome::Done)
+}
+
+/// Runs a test of the tool's memory, with the tool that is built for releases.
+fn memory_of_tool(workspace: &Workspace, filter: &str, count: (&str, &str)) -> Result<Outcome> {
+    if !cfg!(target_os = "linux") {
+        return Ok(Outcome::Skipped("only supported on Linux".to_owned()));
+    }
+    let mut build = workspace.cargo();
+    build.args(["build", "--locked", "--release", "--package", "tidegate"]);
+    shell::run(&mut build)?;
+    let mut command = workspace.cargo();
+    command
+        .args([
+            "test",
+            "--locked",
+            "--package",
+            "tidegate",
+            "--test",
+            "memory",
+        ])
+        .args(["--", filter, "--nocapture"])
+        .env("TIDEGATE_TOOL", workspace.target.join("release/tidegate"))
+        .env(count.0, count.1);
     shell::run(&mut command)?;
     Ok(Outcome::Done)
 }

@@ -312,13 +312,21 @@ fn measure(server: &Server, load: &mut Load, slice: Duration) -> Result<Slice> {
     })
 }
 
-/// Measures the memory of `tidegate run` with one plugin and two workers, in each engine, while requests are served.
+/// How much the memory may grow from the second tenth of the requests to the last one, in bytes. A leak of one byte for each request
+/// would be three times as much.
+const MAX_GROWTH: u64 = 256 << 10;
+
+/// After this number of requests, memory must not grow.
+const WARM_UP: u64 = 100_000;
+
+/// Measures the memory of `tidegate run` with one plugin and two workers, in each engine, while requests are served. Fails if it grows.
 fn million(environment: &Environment, requests: u64) -> Result<()> {
     let mut table = Table::new([
         "memory of `tidegate run`, two workers",
         "requests",
         "RSS MB",
     ]);
+    let mut growth = Vec::new();
     for (engine, module) in [
         ("component", &environment.modules.component),
         ("proxy-wasm", &environment.modules.adapted),
@@ -327,18 +335,34 @@ fn million(environment: &Environment, requests: u64) -> Result<()> {
         let server = candidate::run(environment, engine, module, 1, Some(&configuration), 2)?;
         let mut load = Load::connect(server.address, CONNECTIONS, Messages::Small)?;
         let mut sent = CONNECTIONS as u64;
+        let mut second = None;
         for tenth in 0..=10 {
             let until = requests * tenth / 10;
             if until > sent {
                 sent += load.run(Until::Requests(until - sent))?;
             }
+            let resident = server.resident()?;
+            if tenth == 2 && sent >= WARM_UP {
+                second = Some(resident);
+            }
             table.row(vec![
                 engine.to_owned(),
                 sent.to_string(),
-                figure(server.resident()? as f64 / 1e6, 1),
+                figure(resident as f64 / 1e6, 2),
             ]);
+            if tenth == 10
+                && let Some(second) = second
+            {
+                growth.push((engine, resident.saturating_sub(second)));
+            }
         }
     }
     println!("{table}");
+    for (engine, growth) in growth {
+        ensure!(
+            growth <= MAX_GROWTH,
+            "engine {engine}: the memory has grown by {growth} bytes since the second tenth of the requests, more than {MAX_GROWTH}"
+        );
+    }
     Ok(())
 }
