@@ -74,7 +74,7 @@ pub struct ServeArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Policy {
-    /// Restart the plugin; requests in flight get 503
+    /// Restart the plugin, at most once a second; until then, requests get 503
     Reload,
     /// Respond with 503 to all further requests
     Closed,
