@@ -26,6 +26,9 @@ const BLOCKED_AFTER: Duration = Duration::from_millis(500);
 /// Large, so that the test takes little time itself. The proxy resets a response that takes longer than its route timeout of 15 seconds.
 const PIECE: usize = 256 * 1024;
 
+/// Transfers a body of this size.
+type Case = fn(&Server, &Upstream, u64) -> Result<()>;
+
 /// The plugin reads the size of each part, and continues.
 const CONFIGURATION: &str =
     r#"{"on-request-body": [{"do": "arguments"}], "on-response-body": [{"do": "arguments"}]}"#;
@@ -46,7 +49,7 @@ fn measure(component: &[u8], engine: &str, size: u64) -> Result<()> {
     let options = ["--engine", engine, "--upstream", &url];
     let server = Server::start(component, CONFIGURATION, &options)?;
     let start = server.memory()?;
-    let cases: [(&str, fn(&Server, &Upstream, u64) -> Result<()>); 4] = [
+    let cases: [(&str, Case); 4] = [
         ("request", send_request),
         ("response", receive_response),
         ("request to a slow upstream", send_request_slowly),
