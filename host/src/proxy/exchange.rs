@@ -360,7 +360,7 @@ impl Exchange {
         let queued = self.upstream.as_ref().map_or(0, UpstreamRequest::queued);
         let is_full = queued >= OUTPUT_LIMIT;
         if is_full || !stream.wants_request_body() {
-            return Poll::Ready(Ok(false));
+            return downstream.poll_closed(cx).map(|()| Err(ClientGone));
         }
         if let Some(end) = self.request.end.take() {
             self.request.is_complete = true;
@@ -483,7 +483,7 @@ fn detect_close(cx: &mut Context<'_>, downstream: &mut Socket) -> Poll<Result<bo
             return Poll::Ready(Err(ClientGone));
         }
     }
-    Poll::Ready(Ok(false))
+    downstream.poll_closed(cx).map(|()| Err(ClientGone))
 }
 
 /// Writes the response to a request that has no stream, or whose stream cannot respond.

@@ -1,10 +1,14 @@
 //! A TCP connection with a buffer for each direction.
 
 use std::io::{self, IoSlice};
+#[cfg(unix)]
+use std::os::fd::AsFd as _;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
+#[cfg(unix)]
+use tokio::io::Interest;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 use tokio::net::TcpStream;
 
@@ -30,6 +34,9 @@ pub(super) struct Socket {
     /// What has to be sent.
     pub(super) output: Output,
     read_size: usize,
+    /// Waits for the end of a connection that is not read.
+    #[cfg(unix)]
+    watch: Option<TcpStream>,
 }
 
 // === impl Socket ===
@@ -41,6 +48,8 @@ impl Socket {
             input: BytesMut::new(),
             output: Output::default(),
             read_size: MIN_READ,
+            #[cfg(unix)]
+            watch: None,
         }
     }
 
@@ -95,6 +104,38 @@ impl Socket {
             && result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Waits until the other side has closed the connection, without reading what it has sent before.
+    #[cfg(unix)]
+    pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // The stream itself only reports that it can be read, which is no news if nothing reads it. A second handle has a readiness of its
+        // own, which can be reset.
+        let watch = match &mut self.watch {
+            Some(watch) => watch,
+            none => match second_handle(&self.stream) {
+                Ok(handle) => none.insert(handle),
+                // Without it, the end is noticed when the stream is read again.
+                Err(_) => return Poll::Pending,
+            },
+        };
+        while ready!(watch.poll_read_ready(cx)).is_ok() {
+            match ready!(pin!(watch.ready(Interest::READABLE)).poll(cx)) {
+                Ok(state) if !state.is_read_closed() => {
+                    // Waits for a change.
+                    let reset = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+                    let _ = watch.try_io(Interest::READABLE, reset);
+                }
+                Ok(_) | Err(_) => break,
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Waits until the other side has closed the connection. Here, this is noticed only when the stream is read.
+    #[cfg(not(unix))]
+    pub(super) fn poll_closed(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
     /// Releases the buffers of a connection that waits for the other side.
     pub(super) fn release_buffers(&mut self) {
         if self.input.is_empty() {
@@ -103,6 +144,10 @@ impl Socket {
         }
         if self.output.is_empty() {
             self.output.clear();
+        }
+        #[cfg(unix)]
+        {
+            self.watch = None;
         }
     }
 
@@ -123,4 +168,10 @@ impl Socket {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
+}
+
+#[cfg(unix)]
+fn second_handle(stream: &TcpStream) -> io::Result<TcpStream> {
+    let handle = stream.as_fd().try_clone_to_owned()?;
+    TcpStream::from_std(handle.into())
 }

@@ -7,6 +7,7 @@
 mod admin;
 mod errors;
 mod forward;
+mod gone;
 mod peers;
 mod plugins;
 mod reload;

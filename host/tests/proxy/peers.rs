@@ -1,14 +1,15 @@
 //! The client and the upstream of the proxy under test.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tidegate_host::{
-    Clusters, LogLine, LogSink, Profile, ServeError, Server, ServerConfig, SystemClock, Timeouts,
-    Upstream,
+    Clusters, LogLine, LogSink, Profile, ServeError, Server, ServerConfig,
+    SystemClock, Timeouts, Upstream,
 };
 
 /// How long any operation may take before a test fails.
@@ -171,6 +172,19 @@ impl Peer {
             .set_write_timeout(Some(PATIENCE))
             .expect("a write timeout");
         sent
+    }
+
+    /// Closes the connection for writing.
+    pub fn half_close(&self) {
+        self.stream
+            .shutdown(Shutdown::Write)
+            .expect("an open connection");
+    }
+
+    /// Resets the connection.
+    pub fn reset(self) {
+        let linger = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        linger.expect("an open connection");
     }
 
     /// Reads the head of the next message. Returns `None` if the connection is closed before it.
