@@ -15,8 +15,8 @@ use tidegate_benches::messages::Messages;
 use tidegate_benches::statistics::median;
 use tidegate_components::guests::{self, Shape};
 use tidegate_host::{
-    Clusters, EngineKind, LogLine, LogSink, PluginSpec, Profile, Server, ServerConfig, SystemClock,
-    Timeouts, Upstream,
+    CircuitBreakers, Clusters, EngineKind, LogLine, LogSink, PluginSpec, Profile, Server,
+    ServerConfig, SystemClock, Timeouts, Upstream,
 };
 
 /// The target: milliseconds from the end of the build to the first response.
@@ -50,6 +50,7 @@ fn measure(component: &[u8], engine: EngineKind, rounds: u8) -> Result<()> {
         upstream: Upstream::Echo,
         workers: WORKERS,
         timeouts: Timeouts::default(),
+        circuit_breakers: CircuitBreakers::default(),
         profile: Profile::default(),
         plugins: Vec::new(),
         clock: Arc::new(SystemClock),

@@ -45,7 +45,9 @@ pub use observe::Observer;
 pub use plugin::{EngineKind, FailurePolicy, PluginSpec};
 pub use plugin_stats::PluginStats;
 pub use proxy::profile::Profile;
-pub use proxy::{EchoServer, ServeError, Server, ServerConfig, Timeouts, Upstream};
+pub use proxy::{
+    CircuitBreakers, EchoServer, ServeError, Server, ServerConfig, Timeouts, Upstream,
+};
 pub use runtime::{Chain, Runtime, WorkerChain};
 pub use shared_data::SharedData;
 pub use shared_queues::SharedQueues;

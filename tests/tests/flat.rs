@@ -14,8 +14,8 @@ use tidegate_components::guests::{self, Shape};
 use tidegate_components::languages::{self, Language};
 use tidegate_components::{go, workspace};
 use tidegate_host::{
-    Cluster, Clusters, Level, LogLine, LogSink, PluginSpec, Profile, Server, ServerConfig,
-    SystemClock, Timeouts, Upstream,
+    CircuitBreakers, Cluster, Clusters, Level, LogLine, LogSink, PluginSpec, Profile, Server,
+    ServerConfig, SystemClock, Timeouts, Upstream,
 };
 
 /// The number of requests in one case. `cargo xtask soak events` sets a higher number in `TIDEGATE_EVENTS`.
@@ -221,6 +221,7 @@ fn start(module: Bytes, configuration: &str, service: SocketAddr) -> Result<Serv
         upstream: Upstream::Echo,
         workers: 1,
         timeouts: Timeouts::default(),
+        circuit_breakers: CircuitBreakers::default(),
         profile: Profile::default(),
         plugins: vec![plugin],
         clock: Arc::new(SystemClock),

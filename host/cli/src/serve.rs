@@ -8,8 +8,8 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use tidegate_host::{
-    Cluster, Clusters, EngineKind, FailurePolicy, PluginSpec, Profile, ServeError, Server,
-    ServerConfig, SystemClock, Timeouts, Upstream,
+    CircuitBreakers, Cluster, Clusters, EngineKind, FailurePolicy, PluginSpec, Profile, ServeError,
+    Server, ServerConfig, SystemClock, Timeouts, Upstream,
 };
 
 use crate::dashboard::{Dashboard, DashboardArgs};
@@ -142,6 +142,7 @@ impl ServeArgs {
             upstream: self.upstream.clone(),
             workers: self.workers.map_or_else(cores, usize::from),
             timeouts: Timeouts::default(),
+            circuit_breakers: CircuitBreakers::default(),
             profile: self.profile.into(),
             plugins: Vec::new(),
             clock: Arc::new(SystemClock),

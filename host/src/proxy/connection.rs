@@ -70,7 +70,8 @@ struct Connection {
 
 /// What was received before a request.
 enum Received {
-    Request(RequestHead),
+    /// A head, and when its first part was received.
+    Request(RequestHead, u64),
     /// The request has to be rejected.
     Invalid(Failure),
     /// The client has closed the connection, or the proxy has to.
@@ -95,8 +96,8 @@ struct Began {
 
 impl Connection {
     async fn serve_request(&mut self) -> Next {
-        let mut head = match self.receive_head().await {
-            Received::Request(head) => head,
+        let (mut head, began) = match self.receive_head().await {
+            Received::Request(head, began) => (head, began),
             Received::Invalid(failure) => {
                 tracing::debug!(
                     error = &failure as &dyn std::error::Error,
@@ -110,7 +111,7 @@ impl Connection {
             Received::Nothing => return Next::Gone,
         };
         let next = match head::request_in(&mut head) {
-            Ok(accepted) => self.exchange(head, accepted).await,
+            Ok(accepted) => self.exchange(head, began, accepted).await,
             Err(failure) => {
                 tracing::debug!(
                     error = &failure as &dyn std::error::Error,
@@ -161,8 +162,16 @@ impl Connection {
             if queued >= OUTPUT_LIMIT {
                 return self.poll_unread(cx, began).map(|()| Received::Nothing);
             }
+            let has_input = !self.socket.input.is_empty();
             match request::decode(&mut self.socket.input, scanner) {
-                Ok(Some(head)) => return Poll::Ready(Received::Request(head)),
+                Ok(Some(head)) => {
+                    let first = began.head.unwrap_or_else(|| self.state.clock.monotonic());
+                    return Poll::Ready(Received::Request(head, first));
+                }
+                // As in Envoy, an empty line before the head is the start of the request.
+                Ok(None) if has_input && began.head.is_none() => {
+                    began.head = Some(self.state.clock.monotonic());
+                }
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Received::Invalid(Failure::Request(error))),
             }
@@ -171,9 +180,8 @@ impl Connection {
                 Poll::Ready(_) => return Poll::Ready(Received::Nothing),
                 Poll::Pending => {
                     self.socket.release_buffers();
-                    return if !self.socket.input.is_empty() {
-                        self.poll_incomplete(cx, began)
-                            .map(|()| Received::Invalid(Failure::RequestIdle))
+                    return if let Some(since) = began.head {
+                        self.poll_incomplete(cx, since).map(Received::Invalid)
                     } else if flushed.is_pending() {
                         self.poll_unread(cx, began).map(|()| Received::Nothing)
                     } else {
@@ -208,12 +216,20 @@ impl Connection {
     }
 
     /// Waits until the rest of a head takes too long.
-    fn poll_incomplete(&mut self, cx: &mut Context<'_>, began: &mut Began) -> Poll<()> {
-        let since = *began
-            .head
-            .get_or_insert_with(|| self.state.clock.monotonic());
-        match self.state.timeouts.stream_idle_timeout {
-            Some(limit) => self.poll_alarm(cx, since, limit),
+    fn poll_incomplete(&mut self, cx: &mut Context<'_>, since: u64) -> Poll<Failure> {
+        let timeouts = &self.state.timeouts;
+        let limits = [
+            (
+                timeouts.request_headers_timeout,
+                Failure::RequestHeadTimeout,
+            ),
+            (timeouts.request_timeout, Failure::RequestTimeout),
+            (timeouts.stream_idle_timeout, Failure::RequestIdle),
+        ];
+        let limits = limits.into_iter();
+        let set = limits.filter_map(|(limit, failure)| Some((limit?, failure)));
+        match set.min_by_key(|(limit, _)| *limit) {
+            Some((limit, failure)) => self.poll_alarm(cx, since, limit).map(|()| failure),
             None => Poll::Pending,
         }
     }
@@ -223,7 +239,7 @@ impl Connection {
         self.alarm.poll(cx, &*self.state.clock, at)
     }
 
-    async fn exchange(&mut self, mut head: RequestHead, accepted: Accepted) -> Next {
+    async fn exchange(&mut self, mut head: RequestHead, began: u64, accepted: Accepted) -> Next {
         let downstream = Downstream {
             peer: self.info.source,
             has_absolute_target: head.has_absolute_target,
@@ -254,6 +270,7 @@ impl Connection {
             self.wake.clone(),
             info,
             head,
+            began,
             accepted.closes,
         ));
         drop(chain);

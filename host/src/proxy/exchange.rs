@@ -21,11 +21,12 @@ use crate::proxy::http1::body::{BodyDecoder, Decoded, End};
 use crate::proxy::http1::encode::{self, BodyEncoder, ResponseOptions};
 use crate::proxy::http1::request::RequestHead;
 use crate::proxy::http1::{Framing, HeadError};
+use crate::proxy::pool::Pool;
 use crate::proxy::profile::EdgeSettings;
 use crate::proxy::respond::Failure;
 use crate::proxy::socket::{OUTPUT_LIMIT, Socket};
 use crate::proxy::timeouts::nanoseconds;
-use crate::proxy::upstream::{Part, Pool, ResponseError, UpstreamRequest};
+use crate::proxy::upstream::{Part, ResponseError, UpstreamRequest};
 use crate::proxy::worker_state::WorkerState;
 use crate::runtime::WorkerChain;
 
@@ -47,6 +48,8 @@ pub(super) enum Next {
 pub(super) struct Exchange {
     pool: Rc<Pool>,
     edge: EdgeSettings,
+    /// When the first part of the request was received.
+    began: u64,
     /// When something was received or sent for the last time.
     last_activity: u64,
     /// When the request was passed on to its end.
@@ -85,13 +88,15 @@ enum Response {
 // === impl Exchange ===
 
 impl Exchange {
-    /// Begins a request. `closes` means that the connection is closed after the response.
+    /// Begins a request, of which the first part was received at the time `began`. `closes` means that the connection is closed after the
+    /// response.
     pub(super) fn open(
         state: &WorkerState,
         chain: &WorkerChain,
         wake: Rc<dyn Fn()>,
         connection: Connection,
         head: RequestHead,
+        began: u64,
         closes: bool,
     ) -> Self {
         let mut stream = chain.open(wake);
@@ -108,6 +113,7 @@ impl Exchange {
         Self {
             pool: state.upstream.clone(),
             edge: state.edge,
+            began,
             last_activity: state.clock.monotonic(),
             request_ended: None,
             has_timed_out: false,
@@ -212,12 +218,19 @@ impl Exchange {
             .filter(|_| self.upstream.is_some())
             .zip(limits.route_timeout)
             .map(|(since, limit)| after(since, limit));
-        let Some(at) = idle_at.into_iter().chain(route_at).min() else {
+        let is_received = self.request.decoder.has_ended();
+        let request_at = limits
+            .request_timeout
+            .filter(|_| !is_received && !self.has_timed_out)
+            .map(|limit| after(self.began, limit));
+        let deadlines = idle_at.into_iter().chain(route_at).chain(request_at);
+        let Some(at) = deadlines.min() else {
             return Poll::Pending;
         };
         std::task::ready!(alarm.poll(cx, &*state.clock, at));
         let failure = match route_at {
             Some(route_at) if route_at <= at => Failure::RouteTimeout,
+            _ if request_at == Some(at) => Failure::RequestTimeout,
             _ if self.request.is_complete => Failure::ResponseIdle,
             _ => Failure::RequestIdle,
         };
@@ -271,7 +284,8 @@ impl Exchange {
 
     /// Sends the request head upstream.
     fn send_request_head(&mut self, fields: &Fields, end: bool) {
-        let request = head::check_route(fields).and_then(|()| self.pool.request(fields, end));
+        let request =
+            head::check_route(fields).and_then(|()| UpstreamRequest::new(&self.pool, fields, end));
         match request {
             Ok(request) => self.upstream = Some(request),
             Err(failure) => self.respond_with_failure(&failure),

@@ -2,8 +2,8 @@
 //!
 //! `accept` distributes connections to workers. A `worker` is a thread with its own plugin instances, which
 //! [`Server::reload`] replaces; `worker_state` is what its connections share. `connection` serves a downstream connection.
-//! `exchange` handles one request and its response, with `head` for the rules about message heads, and `upstream` for the
-//! client. `http1` is the codec, `socket` a TCP connection with its buffers, and `alarm` a timer. `port` sends the HTTP
+//! `exchange` handles one request and its response, with `head` for the rules about message heads, `upstream` for the
+//! client, and `pool` for its connections. `http1` is the codec, `socket` a TCP connection with its buffers, and `alarm` a timer. `port` sends the HTTP
 //! calls of plugins and runs their timers. `respond` turns errors into responses, and [`profile`] imitates the proxies of control planes. [`echo`] is an upstream for trying out
 //! plugins. `admin` serves metrics, which `prometheus` writes, and the readiness of the proxy.
 //!
@@ -38,9 +38,9 @@ use crate::config::RuntimeConfig;
 use crate::engine::{CodeCache, CodeCacheStats};
 use crate::error::{LoadError, StartError};
 use crate::proxy::admin::Admin;
+use crate::proxy::pool::Pool;
 use crate::proxy::port::WorkerPort;
 use crate::proxy::profile::Profile;
-use crate::proxy::upstream::Pool;
 use crate::proxy::worker::{Worker, WorkerMessage};
 use crate::proxy::worker_state::WorkerState;
 use crate::runtime::{Chain, Runtime};
@@ -48,11 +48,13 @@ use crate::runtime::{Chain, Runtime};
 mod accept;
 mod admin;
 mod alarm;
+mod circuit_breakers;
 mod connection;
 pub mod echo;
 mod exchange;
 mod head;
 mod http1;
+mod pool;
 mod port;
 pub mod profile;
 mod prometheus;
@@ -63,6 +65,7 @@ mod upstream;
 mod worker;
 mod worker_state;
 
+pub use circuit_breakers::CircuitBreakers;
 pub use echo::EchoServer;
 pub use timeouts::Timeouts;
 
@@ -96,6 +99,8 @@ pub struct ServerConfig {
     pub workers: usize,
     /// How long to wait for clients and for the upstream.
     pub timeouts: Timeouts,
+    /// How many connections and requests to the upstream there can be.
+    pub circuit_breakers: CircuitBreakers,
     /// The proxy that is imitated. It determines how paths are normalized, and which fields are added and removed.
     pub profile: Profile,
     /// The plugins, in the order in which requests pass through them.
@@ -198,7 +203,7 @@ impl Server {
             code_cache_dir: config.code_cache_dir,
         })?;
         let chain = runtime.load(&config.plugins)?;
-        let timeouts = config.timeouts;
+        let (timeouts, limits) = (config.timeouts, config.circuit_breakers);
         let edge = config.profile.settings();
         let (echo, host, port) = match config.upstream {
             Upstream::Http { host, port } => (None, host, port),
@@ -252,7 +257,9 @@ impl Server {
                 match worker_chain {
                     Ok(chain) => {
                         let _ = started.send(Ok(()));
-                        let upstream = Pool::new(authority, usize::MAX, timeouts.connect_timeout);
+                        let timeout = timeouts.connect_timeout;
+                        let upstream =
+                            Pool::new(authority, usize::MAX, timeout, clock.clone(), limits);
                         let state = WorkerState::new(chain, upstream, clock, timeouts, edge);
                         let worker = Worker::new(worker, state, port);
                         worker.run(runtime, &tasks, inbox, stop);
@@ -440,6 +447,7 @@ mod tests {
             upstream: Upstream::Echo,
             workers: 1,
             timeouts: Timeouts::default(),
+            circuit_breakers: CircuitBreakers::default(),
             profile: Profile::default(),
             plugins: Vec::new(),
             clock: Arc::new(SystemClock),

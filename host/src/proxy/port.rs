@@ -21,9 +21,11 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, LocalSet};
 
 use crate::clock::Clock;
+use crate::proxy::circuit_breakers::CircuitBreakers;
 use crate::proxy::head;
+use crate::proxy::pool::Pool;
 use crate::proxy::respond::Failure;
-use crate::proxy::upstream::{Part, Pool, ResponseError, UpstreamRequest};
+use crate::proxy::upstream::{Part, ResponseError, UpstreamRequest};
 
 /// The maximum size of the body of a response, in bytes. It is Envoy's default.
 const MAX_RESPONSE_BODY: usize = 32 << 20;
@@ -55,8 +57,8 @@ pub(super) struct WorkerPort {
 }
 
 /// The connections to the services that plugins call. Only clusters that are configured can be called.
-#[derive(Default)]
 struct Pools {
+    clock: Arc<dyn Clock>,
     by_authority: RefCell<HashMap<Authority, Rc<Pool>>>,
 }
 
@@ -93,8 +95,11 @@ impl WorkerPort {
         tasks.spawn_local(dispatch(arriving, listeners.clone()));
         Self {
             tasks: Rc::downgrade(tasks),
+            pools: Rc::new(Pools {
+                clock: clock.clone(),
+                by_authority: RefCell::default(),
+            }),
             clock,
-            pools: Rc::default(),
             response_budget: Rc::new(Cell::new(MAX_RESPONSES)),
             events,
             listeners,
@@ -118,7 +123,13 @@ impl Pools {
             .borrow_mut()
             .entry(authority)
             .or_insert_with_key(|authority| {
-                Pool::new(authority.clone(), MAX_IDLE_CONNECTIONS, CONNECT_TIMEOUT)
+                Pool::new(
+                    authority.clone(),
+                    MAX_IDLE_CONNECTIONS,
+                    CONNECT_TIMEOUT,
+                    self.clock.clone(),
+                    CircuitBreakers::default(),
+                )
             })
             .clone()
     }
@@ -235,7 +246,8 @@ async fn exchange(
         deadline: _,
     } = call;
     let pool = pools.get(authority);
-    let sent = head::check_route(&headers).and_then(|()| pool.request(&headers, body.is_empty()));
+    let sent = head::check_route(&headers)
+        .and_then(|()| UpstreamRequest::new(&pool, &headers, body.is_empty()));
     let mut request = match sent {
         Ok(request) => request,
         Err(failure) => return failed(&failure, kind),

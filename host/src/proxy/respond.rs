@@ -55,6 +55,12 @@ pub(super) enum Failure {
     /// Nothing happened for too long, and the request was not complete.
     #[error("the client did not send the whole request in time")]
     RequestIdle,
+    /// The head of the request took too long.
+    #[error("the client did not send the request's head in time")]
+    RequestHeadTimeout,
+    /// The request took too long.
+    #[error("the client did not send the request in time")]
+    RequestTimeout,
     /// The connection closed before the response head arrived.
     #[error("the upstream closed the connection before it responded")]
     Disconnect,
@@ -80,7 +86,9 @@ impl Failure {
             | Self::Overflow
             | Self::Disconnect => StatusCode::SERVICE_UNAVAILABLE,
             Self::RouteTimeout | Self::ResponseIdle => StatusCode::GATEWAY_TIMEOUT,
-            Self::RequestIdle => StatusCode::REQUEST_TIMEOUT,
+            Self::RequestIdle | Self::RequestHeadTimeout | Self::RequestTimeout => {
+                StatusCode::REQUEST_TIMEOUT
+            }
         }
     }
 
@@ -100,6 +108,8 @@ impl Failure {
             Self::Overflow => upstream_error_body("overflow"),
             Self::RouteTimeout => Bytes::from_static(b"upstream request timeout"),
             Self::ResponseIdle | Self::RequestIdle => Bytes::from_static(b"stream timeout"),
+            Self::RequestHeadTimeout => Bytes::from_static(b"request header timeout"),
+            Self::RequestTimeout => Bytes::from_static(b"request timeout"),
             Self::Disconnect => upstream_error_body("connection termination"),
             Self::Protocol => upstream_error_body("protocol error"),
         }

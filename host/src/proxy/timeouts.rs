@@ -12,6 +12,11 @@ pub struct Timeouts {
     /// How long a request may be in progress without anything being received or sent. The response is 408, or 504 if the
     /// request has been received completely; if the response has begun, the connection is closed.
     pub stream_idle_timeout: Option<Duration>,
+    /// How long a client may take to send the head of a request, from its first byte. The response is 408. There is no limit by default.
+    pub request_headers_timeout: Option<Duration>,
+    /// How long a client may take to send a request, from its first byte. The response is 408; if the response has begun, the connection is
+    /// closed. There is no limit by default.
+    pub request_timeout: Option<Duration>,
     /// How long the upstream may take to respond completely, from the end of the request. The response is 504; if the
     /// response has begun, the connection is closed.
     pub route_timeout: Option<Duration>,
@@ -33,6 +38,8 @@ impl Default for Timeouts {
         Self {
             idle_timeout: Some(Duration::from_secs(60 * 60)),
             stream_idle_timeout: Some(Duration::from_secs(5 * 60)),
+            request_headers_timeout: None,
+            request_timeout: None,
             route_timeout: Some(Duration::from_secs(15)),
             connect_timeout: Duration::from_secs(5),
             delayed_close_timeout: Duration::from_secs(1),

@@ -1,64 +1,24 @@
-//! The upstream client: connections to one server, and a request on one of them.
-//!
-//! Each worker has its own pool, so no request waits for another worker's lock. A request is polled by the task that it
-//! belongs to. All idle connections of a pool are watched by one task, which closes those that the server has closed, and
-//! those that were not used for some time.
+//! A request to an upstream and its response, on a connection of a [`Pool`]. It is polled by the task that it belongs to.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::io;
-use std::pin::Pin;
-use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::uri::Authority;
 use tidegate_semantics::fields::{Fields, Pseudo};
 use tidegate_semantics::vocabulary::FieldMap;
-use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 use crate::proxy::head;
 use crate::proxy::http1::body::{BodyDecoder, Decoded, End};
 use crate::proxy::http1::encode::{self, BodyEncoder};
+use crate::proxy::http1::output::Output;
 use crate::proxy::http1::{Framing, HeadError, HeadScanner, response};
+use crate::proxy::pool::{Acquired, Connecting, InUse, Pool, Waiting};
 use crate::proxy::respond::Failure;
 use crate::proxy::socket::Socket;
 
-/// The maximum number of requests to one server that are in progress. It is the default of Envoy's circuit breaker, which
-/// counts the requests of all workers.
-const MAX_REQUESTS: usize = 1024;
-
-/// How long an idle connection is kept. It is shorter than what common servers allow, so that a request does not meet a
-/// connection that is being closed.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How often idle connections that have not been used are searched for.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
-
-/// The connections of a worker to one server.
-pub(super) struct Pool {
-    authority: Authority,
-    max_idle: usize,
-    connect_timeout: Duration,
-    /// The connection that was used last is at the end.
-    idle: RefCell<VecDeque<Idle>>,
-    /// The number of requests in progress.
-    active: Cell<usize>,
-    /// Wakes the task that watches the idle connections. `None` if it does not run.
-    watcher: RefCell<Option<Waker>>,
-}
-
-struct Idle {
-    socket: Socket,
-    since: Instant,
-}
-
 /// A request and its response.
 pub(super) struct UpstreamRequest {
-    pool: Rc<Pool>,
     connection: Connection,
     body: BodyEncoder,
     response: ResponseState,
@@ -68,16 +28,12 @@ pub(super) struct UpstreamRequest {
 }
 
 enum Connection {
-    /// The output of the socket that is yet to be created.
-    Connecting(
-        Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>,
-        PendingOutput,
-    ),
-    Open(Socket),
+    /// What is not open yet has the output of the socket that it becomes.
+    Waiting(Waiting, Output),
+    Connecting(Connecting, Output),
+    Open(Socket, InUse),
     Closed,
 }
-
-type PendingOutput = crate::proxy::http1::output::Output;
 
 enum ResponseState {
     AwaitingHead {
@@ -117,50 +73,16 @@ pub(super) enum ResponseError {
     Incomplete,
 }
 
-// === impl Pool ===
+// === impl UpstreamRequest ===
 
-impl Pool {
-    /// Creates a pool for one server, with a maximum number of idle connections, and for establishing one a maximum time.
-    pub(super) fn new(
-        authority: Authority,
-        max_idle: usize,
-        connect_timeout: Duration,
-    ) -> Rc<Self> {
-        Rc::new(Self {
-            authority,
-            max_idle,
-            connect_timeout,
-            active: Cell::new(0),
-            idle: RefCell::default(),
-            watcher: RefCell::default(),
-        })
-    }
-
+impl UpstreamRequest {
     /// Begins a request. `end` means that neither a body nor trailers follow. It is sent when the request is polled.
-    pub(super) fn request(
-        self: &Rc<Self>,
-        fields: &Fields,
-        end: bool,
-    ) -> Result<UpstreamRequest, Failure> {
-        if self.active.get() >= MAX_REQUESTS {
-            return Err(Failure::Overflow);
-        }
-        let mut connection = match self.take() {
-            Some(socket) => Connection::Open(socket),
-            None => Connection::Connecting(
-                Box::pin(connect(self.authority.clone(), self.connect_timeout)),
-                PendingOutput::default(),
-            ),
-        };
-        let output = match &mut connection {
-            Connection::Open(socket) => &mut socket.output,
-            Connection::Connecting(_, output) => output,
-            Connection::Closed => &mut PendingOutput::default(),
-        };
-        let body = encode::request(output, fields, end).map_err(Failure::RequestHead)?;
-        self.active.set(self.active.get() + 1);
-        Ok(UpstreamRequest {
-            pool: self.clone(),
+    pub(super) fn new(pool: &Rc<Pool>, fields: &Fields, end: bool) -> Result<Self, Failure> {
+        let mut connection = Connection::new(pool.acquire()?, Output::default());
+        let output = connection.output();
+        let body = encode::request(output.unwrap_or(&mut Output::default()), fields, end)
+            .map_err(Failure::RequestHead)?;
+        Ok(Self {
             connection,
             body,
             response: ResponseState::AwaitingHead {
@@ -175,95 +97,6 @@ impl Pool {
         })
     }
 
-    /// Takes an idle connection that is still open.
-    fn take(&self) -> Option<Socket> {
-        let mut idle = self.idle.borrow_mut();
-        while let Some(Idle { socket, .. }) = idle.pop_back() {
-            if socket.is_idle() {
-                return Some(socket);
-            }
-        }
-        None
-    }
-
-    /// Returns a connection for other requests.
-    fn put(self: &Rc<Self>, mut socket: Socket) {
-        socket.release_buffers();
-        let is_watched = match &*self.watcher.borrow() {
-            Some(watcher) => {
-                if !socket.poll_idle(&mut Context::from_waker(watcher)) {
-                    return;
-                }
-                true
-            }
-            None => false,
-        };
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() >= self.max_idle {
-            idle.pop_front();
-        }
-        idle.push_back(Idle {
-            socket,
-            since: Instant::now(),
-        });
-        if !is_watched {
-            // Its first poll sets the waker.
-            *self.watcher.borrow_mut() = Some(Waker::noop().clone());
-            tokio::task::spawn_local(watch(Rc::downgrade(self)));
-        }
-    }
-
-    /// Closes connections that are idle for too long, or that the server has closed. Returns whether any are left.
-    fn sweep(&self, cx: &mut Context<'_>) -> bool {
-        let now = Instant::now();
-        let is_fresh = |since| now.saturating_duration_since(since) < POOL_IDLE_TIMEOUT;
-        let mut idle = self.idle.borrow_mut();
-        idle.retain_mut(|it| is_fresh(it.since) && it.socket.poll_idle(cx));
-        let any_left = !idle.is_empty();
-        *self.watcher.borrow_mut() = any_left.then(|| cx.waker().clone());
-        any_left
-    }
-}
-
-/// Watches the idle connections until none are left.
-async fn watch(pool: Weak<Pool>) {
-    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
-    std::future::poll_fn(|cx| {
-        loop {
-            let any_left = pool.upgrade().is_some_and(|pool| pool.sweep(cx));
-            if !any_left {
-                return Poll::Ready(());
-            }
-            ready!(interval.poll_tick(cx));
-        }
-    })
-    .await;
-}
-
-/// Connects to a server. Tries all of its addresses.
-async fn connect(authority: Authority, limit: Duration) -> io::Result<TcpStream> {
-    let host = authority.host().trim_matches(['[', ']']);
-    let port = authority.port_u16().unwrap_or(80);
-    let connecting = async {
-        let mut failure = None;
-        for address in tokio::net::lookup_host((host, port)).await? {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failure = Some(error),
-            }
-        }
-        Err(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
-    };
-    let stream = tokio::time::timeout(limit, connecting)
-        .await
-        .map_err(|_| io::ErrorKind::TimedOut)??;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-// === impl UpstreamRequest ===
-
-impl UpstreamRequest {
     /// Sends a part of the body.
     pub(super) fn write_data(&mut self, data: Bytes, end: bool) {
         if let Some(output) = self.connection.output() {
@@ -294,33 +127,33 @@ impl UpstreamRequest {
     /// Returns how many bytes wait to be sent.
     pub(super) fn queued(&self) -> usize {
         match &self.connection {
-            Connection::Connecting(_, output) => output.len(),
-            Connection::Open(socket) => socket.output.len(),
+            Connection::Waiting(_, output) | Connection::Connecting(_, output) => output.len(),
+            Connection::Open(socket, _) => socket.output.len(),
             Connection::Closed => 0,
         }
     }
 
-    /// Connects, and sends what is queued, as far as possible.
+    /// Waits for a connection, and sends what is queued, as far as possible.
     pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), ResponseError> {
-        if let Connection::Connecting(connecting, output) = &mut self.connection {
-            match connecting.as_mut().poll(cx) {
+        loop {
+            let (acquired, output) = match &mut self.connection {
+                Connection::Waiting(waiting, output) => (waiting.poll(cx), output),
+                Connection::Connecting(connecting, output) => (connecting.poll(cx), output),
+                Connection::Open(..) | Connection::Closed => break,
+            };
+            match acquired {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Ok(stream)) => {
-                    let mut socket = Socket::new(stream);
-                    socket.output = std::mem::take(output);
-                    self.connection = Connection::Open(socket);
+                Poll::Ready(Ok(acquired)) => {
+                    let output = std::mem::take(output);
+                    self.connection = Connection::new(acquired, output);
                 }
-                Poll::Ready(Err(error)) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "cannot connect");
+                Poll::Ready(Err(failure)) => {
                     self.close();
-                    return Err(ResponseError::Failed(match error.kind() {
-                        io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-                        _ => Failure::Connect,
-                    }));
+                    return Err(ResponseError::Failed(failure));
                 }
             }
         }
-        if let Connection::Open(socket) = &mut self.connection
+        if let Connection::Open(socket, _) = &mut self.connection
             && let Poll::Ready(Err(error)) = socket.poll_flush(cx)
         {
             // The server may have responded before it closed the connection, so the response is still read.
@@ -342,9 +175,9 @@ impl UpstreamRequest {
                     return Poll::Ready(Err(self.fail(Failure::Protocol)));
                 }
             }
-            let Connection::Open(socket) = &mut self.connection else {
+            let Connection::Open(socket, _) = &mut self.connection else {
                 return match self.connection {
-                    Connection::Connecting(..) => Poll::Pending,
+                    Connection::Waiting(..) | Connection::Connecting(..) => Poll::Pending,
                     _ => Poll::Ready(Err(ResponseError::Incomplete)),
                 };
             };
@@ -366,7 +199,7 @@ impl UpstreamRequest {
 
     /// Decodes what has been received. Returns `None` if more is needed.
     fn decode(&mut self) -> Result<Option<Part>, HeadError> {
-        let Connection::Open(socket) = &mut self.connection else {
+        let Connection::Open(socket, _) = &mut self.connection else {
             return Ok(None);
         };
         loop {
@@ -431,7 +264,7 @@ impl UpstreamRequest {
 
     /// Returns the connection to the pool, or closes it, because the response is complete.
     fn finished(&mut self, keeps_alive: bool) {
-        if let Connection::Open(socket) =
+        if let Connection::Open(socket, in_use) =
             std::mem::replace(&mut self.connection, Connection::Closed)
         {
             // What follows the response was not asked for. An unfinished request cannot be followed by another one.
@@ -442,7 +275,7 @@ impl UpstreamRequest {
                 && self.body.has_ended()
                 && self.body.wrong_length().is_none();
             if reusable {
-                self.pool.put(socket);
+                in_use.put(socket);
             }
         }
     }
@@ -480,21 +313,28 @@ impl UpstreamRequest {
     }
 }
 
-impl Drop for UpstreamRequest {
-    fn drop(&mut self) {
-        let active = &self.pool.active;
-        active.set(active.get().saturating_sub(1));
-    }
-}
-
 // === impl Connection ===
 
 impl Connection {
+    fn new(acquired: Acquired, output: Output) -> Self {
+        match acquired {
+            Acquired::Waiting(waiting) => Self::Waiting(waiting, output),
+            Acquired::Connecting(connecting) => Self::Connecting(connecting, output),
+            Acquired::Open(mut socket, in_use) => {
+                // A socket that was used before has memory for its output.
+                if !output.is_empty() {
+                    socket.output = output;
+                }
+                Self::Open(socket, in_use)
+            }
+        }
+    }
+
     /// Returns where bytes are queued, unless they can no longer be sent.
-    fn output(&mut self) -> Option<&mut PendingOutput> {
+    fn output(&mut self) -> Option<&mut Output> {
         match self {
-            Self::Connecting(_, output) => Some(output),
-            Self::Open(socket) => Some(&mut socket.output),
+            Self::Waiting(_, output) | Self::Connecting(_, output) => Some(output),
+            Self::Open(socket, _) => Some(&mut socket.output),
             Self::Closed => None,
         }
     }
@@ -503,20 +343,93 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use http::uri::Authority;
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tokio::net::TcpListener;
+    use tokio::task::LocalSet;
 
     use super::*;
+    use crate::clock::ManualClock;
+    use crate::proxy::circuit_breakers::CircuitBreakers;
 
-    #[test]
-    fn requests_in_progress_are_limited() {
-        let pool = Pool::new(Authority::from_static("127.0.0.1:1"), 1, Duration::ZERO);
+    fn fields() -> Fields {
         let mut fields = Fields::new();
         fields.set_pseudo(Pseudo::Method, HeaderValue::from_static("GET"));
         fields.set_pseudo(Pseudo::Path, HeaderValue::from_static("/"));
-        let request = || pool.request(&fields, true);
-        let mut requests: Vec<_> = (0..MAX_REQUESTS).map(|_| request()).collect();
+        fields
+    }
+
+    fn pool(port: u16, limits: CircuitBreakers) -> Rc<Pool> {
+        let authority = Authority::try_from(format!("127.0.0.1:{port}")).expect("an authority");
+        let clock = Arc::new(ManualClock::new(1));
+        Pool::new(authority, 1, Duration::from_secs(1), clock, limits)
+    }
+
+    #[test]
+    fn requests_that_wait_for_a_connection_are_limited() {
+        let limits = CircuitBreakers::default();
+        let pool = pool(1, limits);
+        let request = || UpstreamRequest::new(&pool, &fields(), true);
+        let mut requests: Vec<_> = (0..limits.max_pending_requests)
+            .map(|_| request())
+            .collect();
         assert!(requests.iter().all(Result::is_ok));
         assert!(matches!(request(), Err(Failure::Overflow)));
         requests.pop();
         assert!(request().is_ok());
+    }
+
+    /// Polls a request once.
+    async fn send(request: &mut UpstreamRequest) -> bool {
+        let send = std::future::poll_fn(|cx| Poll::Ready(request.poll_send(cx)));
+        send.await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn connections_are_limited_and_pass_to_the_requests_that_wait() {
+        let tasks = LocalSet::new();
+        tasks
+            .run_until(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                let port = listener.local_addr().expect("an address").port();
+                let limits = CircuitBreakers {
+                    max_connections: 1,
+                    max_pending_requests: 2,
+                    ..CircuitBreakers::default()
+                };
+                let pool = pool(port, limits);
+                let request = || UpstreamRequest::new(&pool, &fields(), true);
+                let mut first = request().expect("a connection");
+                let mut second = request().expect("a place");
+                assert!(matches!(request(), Err(Failure::Overflow)));
+                let is_open = |it: &UpstreamRequest| matches!(it.connection, Connection::Open(..));
+                while !is_open(&first) {
+                    assert!(send(&mut first).await);
+                    tokio::task::yield_now().await;
+                }
+                // A request that is given up makes room for another one, which is the second then.
+                let given_up = request().expect("a place");
+                assert!(matches!(request(), Err(Failure::Overflow)));
+                drop(given_up);
+                let mut third = request().expect("a place");
+                assert!(send(&mut second).await && send(&mut third).await);
+                assert!(!is_open(&second));
+                first.finished(true);
+                drop(first);
+                // It is not its turn.
+                assert!(send(&mut third).await);
+                assert!(!is_open(&third));
+                // It gets the connection that exists.
+                assert!(send(&mut second).await);
+                assert!(is_open(&second));
+                drop(second);
+                // It needs a new one.
+                while !is_open(&third) {
+                    assert!(send(&mut third).await);
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
     }
 }

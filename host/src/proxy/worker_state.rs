@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use crate::clock::Clock;
+use crate::proxy::pool::Pool;
 use crate::proxy::profile::EdgeSettings;
 use crate::proxy::timeouts::Timeouts;
-use crate::proxy::upstream::Pool;
 use crate::runtime::WorkerChain;
 
 /// The state that the connections of one worker share.

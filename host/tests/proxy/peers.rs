@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tidegate_host::{
-    Clusters, LogLine, LogSink, Profile, ServeError, Server, ServerConfig,
+    CircuitBreakers, Clusters, LogLine, LogSink, Profile, ServeError, Server, ServerConfig,
     SystemClock, Timeouts, Upstream,
 };
 
@@ -28,6 +28,7 @@ pub fn config(upstream: Upstream) -> ServerConfig {
         upstream,
         workers: 1,
         timeouts: Timeouts::default(),
+        circuit_breakers: CircuitBreakers::default(),
         profile: Profile::default(),
         plugins: Vec::new(),
         clock: Arc::new(SystemClock),

@@ -32,12 +32,17 @@ impl Advancing {
 }
 
 fn start(origin: &Origin, by: Option<Duration>) -> (Server, Advancing) {
+    let by = by.expect("a limit by default");
+    start_with(origin, Timeouts::default(), by)
+}
+
+fn start_with(origin: &Origin, timeouts: Timeouts, by: Duration) -> (Server, Advancing) {
     let clock = Arc::new(ManualClock::new(1));
     let server = Server::start(ServerConfig {
+        timeouts,
         clock: clock.clone(),
         ..to(origin.address)
     });
-    let by = by.expect("a limit by default");
     (server.expect("a proxy"), Advancing { clock, by })
 }
 
@@ -117,4 +122,41 @@ fn idle_connection_is_closed() {
     let (head, _) = client.ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
     assert_eq!(head.first, "HTTP/1.1 200 OK");
     assert_eq!(time.receive(|| client.rest()), b"");
+}
+
+#[test]
+fn request_head_that_takes_too_long_gets_408() {
+    let (origin, _asked) = silent("");
+    let mut timeouts = Timeouts::default();
+    let limit = Duration::from_secs(1);
+    timeouts.request_headers_timeout = Some(limit);
+    let (server, time) = start_with(&origin, timeouts, limit);
+    let mut client = Peer::connect(&server);
+    client.send("GET /a HTTP/1.1\r\nhost:");
+    let head = time.receive(|| client.head()).expect("a response");
+    assert_eq!(head.first, "HTTP/1.1 408 Request Timeout");
+    assert_eq!(head.get("connection").as_deref(), Some("close"));
+    assert_eq!(client.body(&head), b"request header timeout");
+}
+
+#[test]
+fn request_that_takes_too_long_gets_408() {
+    let (origin, asked) = silent("");
+    let mut timeouts = Timeouts::default();
+    let limit = Duration::from_secs(1);
+    timeouts.request_timeout = Some(limit);
+    let (server, time) = start_with(&origin, timeouts, limit);
+    // Within the head, and within the body.
+    let mut client = Peer::connect(&server);
+    client.send("GET /a HTTP/1.1\r\nhost:");
+    let head = time.receive(|| client.head()).expect("a response");
+    assert_eq!(head.first, "HTTP/1.1 408 Request Timeout");
+    assert_eq!(client.body(&head), b"request timeout");
+    let mut client = Peer::connect(&server);
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\nhe");
+    asked.recv_timeout(PATIENCE).expect("a request upstream");
+    let head = time.receive(|| client.head()).expect("a response");
+    assert_eq!(head.first, "HTTP/1.1 408 Request Timeout");
+    assert_eq!(head.get("connection").as_deref(), Some("close"));
+    assert_eq!(client.body(&head), b"request timeout");
 }

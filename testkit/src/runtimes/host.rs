@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tidegate_host::metrics::MetricKind;
 use tidegate_host::{
-    Cluster, Clusters, CodeCache, EngineKind, FailurePolicy, ManualClock, Metrics, PluginSpec,
-    Server, ServerConfig, Timeouts, Upstream,
+    CircuitBreakers, Cluster, Clusters, CodeCache, EngineKind, FailurePolicy, ManualClock, Metrics,
+    PluginSpec, Server, ServerConfig, Timeouts, Upstream,
 };
 
 use super::{Deployed, Runtime, Servers, Started};
@@ -56,6 +56,7 @@ pub fn start(
         },
         workers: 1,
         timeouts: Timeouts::default(),
+        circuit_breakers: CircuitBreakers::default(),
         profile: scenario.profile.unwrap_or_default().into(),
         plugins: plugins.iter().map(|plugin| spec(engine, plugin)).collect(),
         clock: clock.clone(),
