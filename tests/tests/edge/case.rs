@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -11,6 +12,7 @@ use tidegate_testkit::envoy::Release;
 use tidegate_testkit::octets::Octets;
 
 use crate::lanes::Proxy;
+use crate::settings::{Seconds, Settings};
 
 /// The cases of one kind: a file.
 pub struct Kind {
@@ -29,6 +31,9 @@ pub struct Case {
     pub name: String,
     /// Where the case comes from: sections of RFCs, issues, settings. For readers only.
     source: String,
+    /// Settings of the proxies.
+    #[serde(default)]
+    pub settings: Settings,
     /// What the client does.
     #[serde(deserialize_with = "steps")]
     pub request: Vec<Step>,
@@ -50,21 +55,59 @@ pub struct Case {
 }
 
 /// What one end of a connection does.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Step {
     /// Sends bytes.
     Send(Bytes),
-    /// Waits until bytes have arrived.
-    Await {
-        /// The bytes.
-        bytes: Bytes,
+    /// Waits until these bytes have arrived. For clients.
+    Await(Bytes),
+    /// Waits until these bytes have arrived at the other end, behind the proxy.
+    Reached(Bytes),
+    /// Lets time pass. For clients.
+    Elapse(Duration),
+    /// Other clients send this request, each on its own connection. For clients.
+    Others {
+        /// The number of clients.
+        count: usize,
+        /// What each of them sends.
+        request: Bytes,
     },
+    /// Waits until this many of them have been answered. For clients.
+    Answered(usize),
+    /// Does something without bytes.
+    Then(Then),
+}
+
+/// A step that consists of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Then {
     /// Closes the connection for writing.
     HalfClose,
+    /// Closes the connection.
+    Close,
+    /// Resets the connection.
+    Reset,
+    /// Lets time pass until something happens. For clients.
+    Expire,
+    /// Does not read until a step says so. For clients, as the first step.
+    StopReading,
+    /// Reads again. For clients.
+    Read,
+    /// Lets the upstream continue. For clients.
+    Release,
+    /// Waits until the upstream has ended its connection. For clients.
+    AwaitEnd,
+    /// Waits until the client lets the upstream continue. For upstreams.
+    AwaitRelease,
+    /// Waits until the proxy closes the connection. For upstreams.
+    AwaitClose,
+    /// Neither reads nor sends any more. For upstreams.
+    Stall,
 }
 
 /// Bytes in which `{{bytes*number}}` stands for a repetition.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Bytes(pub Vec<u8>);
 
 /// The outcomes of a case, one for each of [`Proxy::ALL`].
@@ -107,12 +150,11 @@ fn steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Step>, D::Err
     enum StatedStep {
         Send(Octets),
         Await { r#await: Octets },
+        Reached { reached: Octets },
+        Elapse { elapse: Seconds },
+        Others { others: usize, request: Octets },
+        Answered { answered: usize },
         Then { then: Then },
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "kebab-case")]
-    enum Then {
-        HalfClose,
     }
     let bytes = |octets: Octets| Bytes::expand(&octets.0).map_err(de::Error::custom);
     Ok(match Stated::deserialize(deserializer)? {
@@ -121,12 +163,15 @@ fn steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Step>, D::Err
             let steps = steps.into_iter().map(|step| {
                 Ok(match step {
                     StatedStep::Send(octets) => Step::Send(bytes(octets)?),
-                    StatedStep::Await { r#await } => Step::Await {
-                        bytes: bytes(r#await)?,
+                    StatedStep::Await { r#await } => Step::Await(bytes(r#await)?),
+                    StatedStep::Reached { reached } => Step::Reached(bytes(reached)?),
+                    StatedStep::Elapse { elapse } => Step::Elapse(elapse.0),
+                    StatedStep::Others { others, request } => Step::Others {
+                        count: others,
+                        request: bytes(request)?,
                     },
-                    StatedStep::Then {
-                        then: Then::HalfClose,
-                    } => Step::HalfClose,
+                    StatedStep::Answered { answered } => Step::Answered(answered),
+                    StatedStep::Then { then } => Step::Then(then),
                 })
             });
             steps.collect::<Result<_, D::Error>>()?
@@ -238,6 +283,15 @@ fn recorded(part: &str, outcomes: &Outcomes) -> String {
 impl Case {
     fn check(&self) -> Result<()> {
         ensure!(!self.source.is_empty(), "`source` is empty");
+        let mut steps = self.request.iter().enumerate();
+        ensure!(
+            steps.all(|(index, step)| step.is_for_clients(index)),
+            "a step of `request` is not for clients, or not at this place"
+        );
+        ensure!(
+            self.response.iter().all(Step::is_for_upstreams),
+            "a step of `response` is not for upstreams"
+        );
         match (&self.tidegate, &self.difference) {
             (Some(tidegate), Some(_)) => ensure!(
                 Some(tidegate) != self.envoy.as_ref(),
@@ -263,6 +317,34 @@ impl Case {
         outcome
             .cloned()
             .context("no outcome is recorded; `BLESS=1` records it")
+    }
+}
+
+// === impl Step ===
+
+impl Step {
+    fn is_for_clients(&self, index: usize) -> bool {
+        match self {
+            Self::Then(Then::StopReading) => index == 0,
+            Self::Then(Then::AwaitRelease | Then::AwaitClose | Then::Stall) => false,
+            _ => true,
+        }
+    }
+
+    fn is_for_upstreams(&self) -> bool {
+        match self {
+            Self::Send(_) | Self::Reached(_) => true,
+            Self::Then(then) => matches!(
+                then,
+                Then::HalfClose
+                    | Then::Close
+                    | Then::Reset
+                    | Then::AwaitRelease
+                    | Then::AwaitClose
+                    | Then::Stall
+            ),
+            Self::Await(_) | Self::Elapse(_) | Self::Others { .. } | Self::Answered(_) => false,
+        }
     }
 }
 

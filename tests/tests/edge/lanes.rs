@@ -1,7 +1,8 @@
-//! Runs cases in both proxies. Each proxy is started once, and has one listener for each lane, which leads to the upstream of that lane. A
-//! lane runs one case at a time, so that what arrives at its upstream belongs to that case.
+//! Runs cases in both proxies. Envoy is started once, and has listeners for each lane, one for each settings that cases state. They lead
+//! to the upstream of that lane. A lane runs one case at a time, so that what arrives at its upstream belongs to that case. Tidegate's
+//! proxy is started once for each lane, and again for each case that states settings.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -12,15 +13,18 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use tidegate_deploy::envoy::{Bootstrap, UPSTREAM_CLUSTER, Upstream as BootstrapUpstream};
 use tidegate_host::{
-    Clusters, ManualClock, Profile, Server, ServerConfig, Timeouts, Upstream as HostUpstream,
+    Clusters, ManualClock, Profile, Server, ServerConfig, Upstream as HostUpstream,
 };
 use tidegate_testkit::client::{self as http, Outgoing, OutgoingBody};
 use tidegate_testkit::envoy::Release;
 use tidegate_testkit::logbook::LogBook;
 
 use crate::case::{Case, Outcomes};
-use crate::upstream::Upstream;
-use crate::{client, trace};
+use crate::client::{self, Surroundings};
+use crate::settings::{Reachability, Settings};
+use crate::time::Time;
+use crate::trace;
+use crate::upstream::{DeadEnds, Upstream};
 
 /// The number of lanes, and of cases at the same time.
 pub const COUNT: usize = 8;
@@ -46,6 +50,9 @@ pub struct Lanes {
     free: Mutex<VecDeque<usize>>,
     freed: Condvar,
     upstreams: Vec<Upstream>,
+    dead_ends: DeadEnds,
+    /// The settings of all cases.
+    settings: BTreeSet<Settings>,
     servers: [OnceLock<Result<Server, String>>; COUNT],
     envoys: [OnceLock<Result<Envoy, String>>; Release::ALL.len()],
 }
@@ -53,8 +60,16 @@ pub struct Lanes {
 /// A running Envoy. Dropping it ends the process.
 struct Envoy {
     process: Child,
-    /// The address of each lane's listener.
-    addresses: Vec<SocketAddr>,
+    /// The addresses of the listeners, by name.
+    addresses: BTreeMap<String, SocketAddr>,
+}
+
+/// A proxy for one case.
+struct Started {
+    address: SocketAddr,
+    time: Time,
+    /// A proxy that stops after the case.
+    _server: Option<Server>,
 }
 
 // === impl Proxy ===
@@ -89,13 +104,15 @@ pub fn missing(proxy: Proxy) -> Option<String> {
 // === impl Lanes ===
 
 impl Lanes {
-    /// Starts the upstreams.
-    pub fn new() -> Result<Self> {
+    /// Starts the upstreams. Proxies have the settings of these cases.
+    pub fn new<'a>(cases: impl Iterator<Item = &'a Case>) -> Result<Self> {
         let upstreams = (0..COUNT).map(|_| Upstream::start());
         Ok(Self {
             free: Mutex::new((0..COUNT).collect()),
             freed: Condvar::new(),
             upstreams: upstreams.collect::<Result<_>>()?,
+            dead_ends: DeadEnds::new()?,
+            settings: cases.map(|case| case.settings.clone()).collect(),
             servers: [const { OnceLock::new() }; COUNT],
             envoys: [const { OnceLock::new() }; Release::ALL.len()],
         })
@@ -120,17 +137,24 @@ impl Lanes {
     }
 
     fn run_in(&self, lane: usize, case: &Case, proxy: Proxy) -> Result<String> {
-        let address = self.address(lane, proxy)?;
+        let started = self.started(lane, &case.settings, proxy)?;
         let upstream = &self.upstreams[lane];
-        let is_silent = case
-            .expected(proxy)
-            .is_ok_and(|outcome| outcome.ends_with("< waits\n"));
-        let patience = if is_silent { SILENCE } else { PATIENCE };
+        let expected = case.expected(proxy).unwrap_or_default();
+        let patience = |silent: &str| match expected.lines().any(|line| line == silent) {
+            true => SILENCE,
+            false => PATIENCE,
+        };
         upstream.begin(case, PATIENCE)?;
-        let received = client::run(address, &case.request, patience);
+        let surroundings = Surroundings {
+            proxy: started.address,
+            upstream,
+            time: &started.time,
+            patience: patience("< waits"),
+        };
+        let received = client::run(case, surroundings);
         // In any case, because the next case needs the lane.
-        let requests = upstream.finish(PATIENCE)?;
-        Ok(trace::requests(&requests) + &trace::responses(&received?))
+        let arrived = upstream.finish(patience("> waits"))?;
+        Ok(trace::requests(&arrived) + &trace::responses(&received?))
     }
 
     fn take(&self) -> usize {
@@ -152,28 +176,101 @@ impl Lanes {
         self.freed.notify_one();
     }
 
-    /// Returns the address of a proxy for a lane. Starts it if it does not run yet.
-    fn address(&self, lane: usize, proxy: Proxy) -> Result<SocketAddr> {
+    /// Returns a proxy for a lane. Starts it if necessary.
+    fn started(&self, lane: usize, settings: &Settings, proxy: Proxy) -> Result<Started> {
+        let failed = |error: &String| anyhow!("{error}");
         match proxy {
-            Proxy::Tidegate => self.servers[lane]
-                .get_or_init(|| {
-                    let server = start_server(self.upstreams[lane].address());
-                    server.map_err(|error| format!("{error:#}"))
+            Proxy::Tidegate if *settings == Settings::default() => {
+                let upstream = self.upstreams[lane].address();
+                // Time does not pass.
+                let clock = Arc::new(ManualClock::new(1));
+                let start = || start_server(upstream, settings, clock);
+                let server = self.servers[lane]
+                    .get_or_init(|| start().map_err(|error| format!("{error:#}")));
+                Ok(Started {
+                    address: server.as_ref().map_err(failed)?.local_addr(),
+                    // Nothing waits for time to pass.
+                    time: Time::Real,
+                    _server: None,
                 })
-                .as_ref()
-                .map(Server::local_addr),
-            Proxy::Envoy(release) => self.envoys[release as usize]
-                .get_or_init(|| {
-                    Envoy::start(release, &self.upstreams).map_err(|error| format!("{error:#}"))
+            }
+            Proxy::Tidegate => {
+                let clock = Arc::new(ManualClock::new(1));
+                let upstream = self.upstream_address(lane, settings);
+                let server = start_server(upstream, settings, clock.clone())?;
+                Ok(Started {
+                    address: server.local_addr(),
+                    time: Time::Manual(clock),
+                    _server: Some(server),
                 })
-                .as_ref()
-                .map(|envoy| envoy.addresses[lane]),
+            }
+            Proxy::Envoy(release) => {
+                let start = || Envoy::start(release, &self.bootstrap()?);
+                let envoy = self.envoys[release as usize]
+                    .get_or_init(|| start().map_err(|error| format!("{error:#}")));
+                let name = self.listener(lane, settings)?;
+                let address = envoy.as_ref().map_err(failed)?.addresses.get(&name);
+                Ok(Started {
+                    address: *address.with_context(|| format!("Envoy has no listener {name}"))?,
+                    time: Time::Real,
+                    _server: None,
+                })
+            }
         }
-        .map_err(|error| anyhow!("{error}"))
+    }
+
+    fn upstream_address(&self, lane: usize, settings: &Settings) -> SocketAddr {
+        match settings.upstream {
+            Reachability::Accepts => self.upstreams[lane].address(),
+            Reachability::Refuses => self.dead_ends.refuses,
+            Reachability::Silent => self.dead_ends.silent,
+        }
+    }
+
+    /// Returns the name of a listener in Envoy.
+    fn listener(&self, lane: usize, settings: &Settings) -> Result<String> {
+        let number = self.settings.iter().position(|other| other == settings);
+        Ok(format!("{}-{lane}", number.context("unknown settings")?))
+    }
+
+    /// Returns the bootstrap of Envoy: that of a deployed proxy, with a copy of the listener and of the upstream's cluster for each lane and
+    /// settings.
+    fn bootstrap(&self) -> Result<Value> {
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut whole = Value::Null;
+        let (mut listeners, mut clusters) = (Vec::new(), Vec::new());
+        for settings in &self.settings {
+            for lane in 0..COUNT {
+                let address = self.upstream_address(lane, settings);
+                let name = self.listener(lane, settings)?;
+                let upstream = BootstrapUpstream::new(address.ip().to_string(), address.port());
+                let mut bootstrap = Bootstrap::new(any_port, upstream);
+                bootstrap.admin = Some(any_port);
+                // The cluster's name occurs in the listener, too.
+                let text = bootstrap.to_json().to_string();
+                let cluster = format!("\"{UPSTREAM_CLUSTER}\"");
+                let mut own: Value =
+                    serde_json::from_str(&text.replace(&cluster, &format!("\"{name}\"")))?;
+                let resources = &mut own["static_resources"];
+                let mut listener = resources["listeners"][0].take();
+                let mut cluster = resources["clusters"][0].take();
+                listener["name"] = json!(name);
+                settings.apply(&mut listener, &mut cluster);
+                listeners.push(listener);
+                clusters.push(cluster);
+                whole = own;
+            }
+        }
+        whole["static_resources"] = json!({ "listeners": listeners, "clusters": clusters });
+        Ok(whole)
     }
 }
 
-fn start_server(upstream: SocketAddr) -> Result<Server> {
+fn start_server(
+    upstream: SocketAddr,
+    settings: &Settings,
+    clock: Arc<ManualClock>,
+) -> Result<Server> {
     let server = Server::start(ServerConfig {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         admin: None,
@@ -182,10 +279,11 @@ fn start_server(upstream: SocketAddr) -> Result<Server> {
             port: upstream.port(),
         },
         workers: 1,
-        timeouts: Timeouts::default(),
+        timeouts: settings.timeouts(),
+        circuit_breakers: settings.circuit_breakers(),
         profile: Profile::default(),
         plugins: Vec::new(),
-        clock: Arc::new(ManualClock::new(1)),
+        clock,
         logs: Arc::new(LogBook::default()),
         shared_data: Arc::default(),
         queues: Arc::default(),
@@ -202,7 +300,7 @@ fn start_server(upstream: SocketAddr) -> Result<Server> {
 // === impl Envoy ===
 
 impl Envoy {
-    fn start(release: Release, upstreams: &[Upstream]) -> Result<Self> {
+    fn start(release: Release, bootstrap: &Value) -> Result<Self> {
         let binary = match tidegate_tests::envoy(release)? {
             Ok(binary) => binary,
             Err(no_wheel) => bail!("{no_wheel}"),
@@ -222,9 +320,9 @@ impl Envoy {
         // From here on, an early return ends the process.
         let mut envoy = Self {
             process,
-            addresses: Vec::new(),
+            addresses: BTreeMap::new(),
         };
-        let bootstrap = serde_json::to_vec(&bootstrap(upstreams)?)?;
+        let bootstrap = serde_json::to_vec(bootstrap)?;
         stdin
             .context("Envoy has no standard input")?
             .write_all(&bootstrap)?;
@@ -240,32 +338,6 @@ impl Drop for Envoy {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// Returns the bootstrap: that of a deployed proxy, with a copy of the listener and of the upstream's cluster for each lane.
-fn bootstrap(upstreams: &[Upstream]) -> Result<Value> {
-    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    let mut whole = Value::Null;
-    let (mut listeners, mut clusters) = (Vec::new(), Vec::new());
-    for (lane, upstream) in upstreams.iter().enumerate() {
-        let address = upstream.address();
-        let upstream = BootstrapUpstream::new(address.ip().to_string(), address.port());
-        let mut bootstrap = Bootstrap::new(any_port, upstream);
-        bootstrap.admin = Some(any_port);
-        // The cluster's name occurs in the listener, too.
-        let text = bootstrap.to_json().to_string();
-        let cluster = format!("\"{UPSTREAM_CLUSTER}\"");
-        let mut own: Value =
-            serde_json::from_str(&text.replace(&cluster, &format!("\"lane-{lane}\"")))?;
-        let resources = &mut own["static_resources"];
-        let mut listener = resources["listeners"][0].take();
-        listener["name"] = json!(lane.to_string());
-        listeners.push(listener);
-        clusters.push(resources["clusters"][0].take());
-        whole = own;
-    }
-    whole["static_resources"] = json!({ "listeners": listeners, "clusters": clusters });
-    Ok(whole)
 }
 
 /// Reads Envoy's log until its workers have started. Returns the address of its admin interface, which it has logged before.
@@ -294,7 +366,7 @@ fn admin_address(stderr: std::process::ChildStderr) -> Result<SocketAddr> {
 }
 
 /// Returns the addresses of the listeners, as reported by the admin interface.
-fn listeners(admin: SocketAddr) -> Result<Vec<SocketAddr>> {
+fn listeners(admin: SocketAddr) -> Result<BTreeMap<String, SocketAddr>> {
     let reply = http::ask(
         admin,
         Outgoing {
@@ -307,14 +379,12 @@ fn listeners(admin: SocketAddr) -> Result<Vec<SocketAddr>> {
     )?;
     let reply: Value =
         serde_json::from_slice(&reply.body.0).context("Envoy's list of listeners is not JSON")?;
-    let port = |lane: usize| {
-        let statuses = reply["listener_statuses"].as_array()?;
-        let name = json!(lane.to_string());
-        let listener = statuses.iter().find(|it| it["name"] == name)?;
-        let port = listener["local_address"]["socket_address"]["port_value"].as_u64()?;
-        Some(SocketAddr::new(admin.ip(), u16::try_from(port).ok()?))
+    let statuses = reply["listener_statuses"].as_array();
+    let address = |status: &Value| {
+        let name = status["name"].as_str()?.to_owned();
+        let port = status["local_address"]["socket_address"]["port_value"].as_u64()?;
+        Some((name, SocketAddr::new(admin.ip(), u16::try_from(port).ok()?)))
     };
-    (0..COUNT)
-        .map(|lane| port(lane).with_context(|| format!("no listener {lane} in {reply}")))
-        .collect()
+    let addresses: Option<_> = statuses.and_then(|it| it.iter().map(address).collect());
+    addresses.with_context(|| format!("no listeners in {reply}"))
 }

@@ -6,7 +6,7 @@
 //! a known difference, the recorded one. `differences_are_documented` compares the differences with `docs/host-differences.md`.
 //! `BLESS=1` records the outcomes.
 //!
-//! `case` reads and writes the files, `lanes` starts the proxies, `client` and `upstream` are the two ends, `message` parses what they
+//! `case` reads and writes the files, `settings` are those of the proxies, `lanes` starts the proxies, `time` lets time pass for them, `client` and `upstream` are the two ends, `message` parses what they
 //! receive, and `trace` describes it in text.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,8 @@ mod case;
 mod client;
 mod lanes;
 mod message;
+mod settings;
+mod time;
 mod trace;
 mod upstream;
 
@@ -32,13 +34,15 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The tests wait for other threads and processes.
     arguments.test_threads.get_or_insert(lanes::COUNT);
-    tidegate_tests::run(&arguments, trials())
+    let trials = trials(arguments.filter.as_deref());
+    tidegate_tests::run(&arguments, trials)
 }
 
-fn trials() -> Result<Vec<Trial>> {
-    let lanes = Arc::new(Lanes::new()?);
+fn trials(filter: Option<&str>) -> Result<Vec<Trial>> {
+    let kinds = case::kinds()?;
+    let lanes = Arc::new(Lanes::new(kinds.iter().flat_map(|kind| &kind.cases))?);
     if std::env::var_os("BLESS").is_some() {
-        bless(&lanes)?;
+        bless(&lanes, filter)?;
     }
     let mut trials = Vec::new();
     let kinds = case::kinds()?;
@@ -87,9 +91,13 @@ fn check(lanes: &Lanes, case: &Case, proxy: Proxy) -> Result<Completion, Failed>
     .into())
 }
 
-/// Records the outcomes of all cases in all proxies.
-fn bless(lanes: &Arc<Lanes>) -> Result<()> {
-    for kind in case::kinds()? {
+/// Records the outcomes of all cases in all proxies. With a filter such as `limits/`, only those of one kind.
+fn bless(lanes: &Arc<Lanes>, filter: Option<&str>) -> Result<()> {
+    let is_chosen = |kind: &Kind| {
+        let starts = |filter: &str| format!("{}/", kind.name).starts_with(filter);
+        filter.is_none_or(starts)
+    };
+    for kind in case::kinds()?.into_iter().filter(is_chosen) {
         let outcomes = std::thread::scope(|scope| {
             let running: Vec<_> = kind
                 .cases

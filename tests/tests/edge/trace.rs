@@ -3,6 +3,7 @@
 
 use crate::client::{End, Received};
 use crate::message::{self, Message, Parsed};
+use crate::upstream::Arrived;
 
 /// Fields that a proxy generates, with values that depend on time or chance, or that a profile adds.
 const GENERATED: [&str; 4] = ["date", "server", "x-forwarded-proto", "x-request-id"];
@@ -14,14 +15,19 @@ const LOCAL: [&str; 2] = ["content-length", "content-type"];
 /// From this number on, equal bytes in a row are counted.
 const RUN: usize = 64;
 
-/// Returns the lines for requests that arrived at the upstream.
-pub fn requests(requests: &[Message]) -> String {
+/// Returns the lines for what arrived at the upstream.
+pub fn requests(arrived: &Arrived) -> String {
     let mut lines = Vec::new();
-    for request in requests {
+    for request in &arrived.requests {
         lines.push(shown(&request.start));
         fields(&request.fields, &[], &mut lines);
         body(&request.body, &mut lines);
         trailers(&request.trailers, &mut lines);
+    }
+    let closed = std::iter::repeat_n("closed".to_owned(), arrived.closed);
+    counted(closed, &mut lines);
+    if arrived.waits {
+        lines.push("waits".to_owned());
     }
     text("> ", &lines)
 }
@@ -42,9 +48,15 @@ pub fn responses(received: &Received) -> String {
             End::Open => "open",
             End::Closed => "closed",
             End::Waits => "waits",
+            End::Left => "left",
         }
         .to_owned(),
     );
+    let others = received
+        .others
+        .iter()
+        .map(|other| format!("other: {other}"));
+    counted(others, &mut lines);
     text("< ", &lines)
 }
 
