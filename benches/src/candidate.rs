@@ -22,8 +22,8 @@ use crate::process::{Says, Server};
 /// A limit that is never reached under load.
 pub const OUT_OF_REACH: u64 = 1_000_000_000;
 
-/// The numbers of plugins in a chain.
-const CHAINS: [usize; 4] = [1, 4, 8, 16];
+/// The numbers of plugins in the chains that are measured.
+pub const CHAINS: &[usize] = &[1, 4, 8, 16];
 
 /// A row of a table.
 pub struct Candidate {
@@ -84,7 +84,7 @@ pub struct Environment {
 impl Candidate {
     /// Returns all candidates, in the order of the table. Those with Envoy are included only if there is an Envoy. The first candidate of
     /// each family is its baseline.
-    pub fn all(modules: &Modules, has_envoy: bool) -> Result<Vec<Candidate>> {
+    pub fn all(modules: &Modules, has_envoy: bool, chains: &[usize]) -> Result<Vec<Candidate>> {
         let mut all = Vec::new();
         if has_envoy {
             all.push(Candidate::filters("envoy, plain", |_| Vec::new(), false));
@@ -135,7 +135,7 @@ impl Candidate {
                 modules,
             )?);
         }
-        all.extend(Candidate::of_proxies(modules, has_envoy)?);
+        all.extend(Candidate::of_proxies(modules, has_envoy, chains)?);
         if has_envoy {
             all.extend(Candidate::of_rate_limit(modules)?);
         }
@@ -143,7 +143,7 @@ impl Candidate {
     }
 
     /// Returns the candidates that have the same upstream.
-    fn of_proxies(modules: &Modules, has_envoy: bool) -> Result<Vec<Candidate>> {
+    fn of_proxies(modules: &Modules, has_envoy: bool, chains: &[usize]) -> Result<Vec<Candidate>> {
         let twin: MakeModule = |modules, _| Ok(modules.twin.clone());
         let adapted: MakeModule = |modules, _| Ok(modules.adapted.clone());
         let mut all = Vec::new();
@@ -154,7 +154,7 @@ impl Candidate {
                 false,
             ));
             let envoy = |name, module| Candidate::wasm(name, module, true, modules);
-            for plugins in CHAINS {
+            for &plugins in chains {
                 all.push(envoy("proxy: envoy, Rust SDK twin", twin)?.repeated(plugins));
                 all.push(envoy("proxy: envoy, adapted", adapted)?.repeated(plugins));
             }
@@ -168,7 +168,7 @@ impl Candidate {
             empty,
             false,
         )?);
-        for plugins in CHAINS {
+        for &plugins in chains {
             let module = |modules: &Modules| Ok(modules.adapted.clone());
             let name = "proxy: tidegate, adapted";
             all.push(run(name, "proxy-wasm", module, true)?.repeated(plugins));

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tidegate_benches::affinity::{self, Cores};
-use tidegate_benches::candidate::{self, Candidate, Environment, Family, OUT_OF_REACH};
+use tidegate_benches::candidate::{self, CHAINS, Candidate, Environment, Family, OUT_OF_REACH};
 use tidegate_benches::latency::{self, Latency};
 use tidegate_benches::load::{Load, Until};
 use tidegate_benches::messages::Messages;
@@ -121,8 +121,10 @@ fn run(options: &Options) -> Result<()> {
             None
         }
     };
+    // To check that chains work, one is enough.
+    let chains = if options.smoke { &[1, 4][..] } else { CHAINS };
     let candidates = selected(
-        Candidate::all(&modules, envoy.is_some())?,
+        Candidate::all(&modules, envoy.is_some(), chains)?,
         options.only.as_deref(),
     )?;
     // It takes minutes to build.
