@@ -8,8 +8,9 @@
 //! reads the listener and the clusters from files, and ends them before the next scenario. Metrics outlast plugins: counters are set to
 //! zero after a scenario, and an Envoy in which another metric is not zero is not used again. Neither is one in which a scenario has failed.
 //!
-//! A scenario has an Envoy of its own if it contains reloads, if its start fails, or if a plugin is configured with the name of the
-//! property that contains the ID.
+//! A scenario has an Envoy of its own if it contains reloads, if its start fails, if a plugin is configured with the name of the
+//! property that contains the ID, or if a configuration mentions queues: in an Envoy that is already running, plugins were not always
+//! notified of new values.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -44,6 +45,9 @@ const NO_CALLBACK: &str = "proxy_on_memory_allocate";
 
 /// The property that contains the ID of the virtual machine.
 const MACHINE_ID: &str = "plugin_vm_id";
+
+/// What configurations of plugins that register queues contain.
+const QUEUE: &str = "queue";
 
 /// The name of a scenario's listener.
 const LISTENER: &str = "listener";
@@ -139,17 +143,17 @@ impl Reused {
 
 /// Whether the scenario can run in an Envoy in which others ran.
 fn is_suitable(scenario: &Scenario, plugins: &[Deployed]) -> bool {
-    let names_machine = |plugin: &Deployed| {
-        let configuration = &plugin.configuration;
-        let mut parts = configuration.windows(MACHINE_ID.len());
-        parts.any(|part| part == MACHINE_ID.as_bytes())
+    let mentions = |plugin: &Deployed, text: &str| {
+        let mut parts = plugin.configuration.windows(text.len());
+        parts.any(|part| part == text.as_bytes())
     };
+    let needs_own = |plugin: &Deployed| mentions(plugin, MACHINE_ID) || mentions(plugin, QUEUE);
     // Some settings of a profile apply to the whole process.
     let has_default_profile = scenario.profile.unwrap_or_default() == Profile::default();
     has_default_profile
         && !scenario.start.refused
         && scenario.reloads().next().is_none()
-        && !plugins.iter().any(names_machine)
+        && !plugins.iter().any(needs_own)
 }
 
 // === impl Waiting ===
