@@ -117,6 +117,9 @@ pub struct ParsedName {
 /// The number of sets of the cache of names.
 const CACHE_SETS: usize = 256;
 
+/// The maximum size of a cached name, in bytes.
+const MAX_CACHED: usize = 64;
+
 /// Two names with the same hash: the one that was used for the first time last, and the one before it.
 #[derive(Default)]
 struct CacheSet {
@@ -151,7 +154,10 @@ impl ParsedName {
             Ok(Err(call)) => {
                 let parsed = Self::parse(bytes)?;
                 let result = call(&parsed);
-                Self::cache(hash, parsed);
+                // A name with an uppercase letter would never be found, and long names would take much memory.
+                if bytes.len() <= MAX_CACHED && parsed.name.as_str().as_bytes() == bytes {
+                    Self::cache(hash, parsed);
+                }
                 Some(result)
             }
             // The thread is terminating and has destroyed its cache. Nothing needs the result.
@@ -291,6 +297,23 @@ mod tests {
         };
         let missing: Vec<_> = names.iter().filter(|name| !is_cached(name)).collect();
         assert!(missing.len() <= 1, "{missing:?}");
+    }
+
+    #[test]
+    fn names_that_are_long_or_not_in_lowercase_are_not_cached() {
+        let is_cached = |name: &str| {
+            assert!(Name::parse(name.as_bytes()).is_some());
+            let name = name.as_bytes();
+            NAME_CACHE.with_borrow(|names| {
+                let set = &names[hash(name)];
+                let all = [&set.newer, &set.older].into_iter().flatten();
+                let mut all = all.map(|it| it.name.as_str().as_bytes());
+                all.any(|it| it.eq_ignore_ascii_case(name))
+            })
+        };
+        assert!(is_cached("x-powered-by"));
+        assert!(!is_cached("X-Served-By"));
+        assert!(!is_cached(&"x".repeat(MAX_CACHED + 1)));
     }
 
     proptest! {
