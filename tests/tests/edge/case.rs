@@ -61,7 +61,7 @@ pub enum Step {
     Send(Bytes),
     /// Waits until these bytes have arrived. For clients.
     Await(Bytes),
-    /// Waits until these bytes have arrived at the other end, behind the proxy.
+    /// Waits until the proxy has forwarded these bytes to the other end.
     Reached(Bytes),
     /// Lets time pass. For clients.
     Elapse(Duration),

@@ -126,7 +126,8 @@ fn probe() -> String {
     format!("GET {PROBE_TARGET} HTTP/1.1\r\nhost: probe\r\n\r\n")
 }
 
-/// Sends a request on a new connection. Returns the start of the status line, or `closed` or `waits` if there is none.
+/// Sends a request on a new connection. Returns the HTTP version and status of the response; `closed` if the connection was closed without
+/// a response, or `waits` if nothing was received in time.
 fn ask(proxy: SocketAddr, request: &[u8], patience: Duration) -> Result<String> {
     let mut stream = TcpStream::connect(proxy).context("cannot connect to the proxy")?;
     stream.set_read_timeout(Some(patience))?;

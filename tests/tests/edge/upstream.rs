@@ -113,7 +113,7 @@ impl DeadEnds {
         // Without a call of `listen`, the port is taken, but refuses connections.
         let (refusing, refuses) = bind()?;
         let (listening, silent) = bind()?;
-        // One connection fills the queue, and nobody accepts it. Further attempts are then ignored.
+        // One pending connection fills the backlog. The kernel then drops further connection requests.
         listening.listen(0)?;
         let queued = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         queued.connect(&SockAddr::from(silent))?;
