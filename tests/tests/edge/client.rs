@@ -4,6 +4,7 @@
 //! probe shows whether the connection is still open and in step. Thus, nothing waits for time to pass, except for an outcome in which the
 //! proxy does not respond. If the client has left, another one sends the probe.
 
+use std::cell::Cell;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -85,6 +86,7 @@ pub fn run(case: &Case, around: Surroundings<'_>) -> Result<Received> {
             around,
             to_head: starts_with_head(steps),
             expects_probe_field: case.settings.upstream == Reachability::Accepts,
+            before: Cell::default(),
         };
         let end = client.run(scope, steps);
         let received = client.received(end);
@@ -156,6 +158,8 @@ struct Client<'a> {
     to_head: bool,
     /// Whether the response to a probe comes from the upstream.
     expects_probe_field: bool,
+    /// How many bytes had been received, and how many connections to the upstream closed, before the last step that causes more.
+    before: Cell<(usize, usize)>,
 }
 
 /// What the writer does. It is a thread, because the proxy may not read.
@@ -217,16 +221,20 @@ impl<'a> Client<'a> {
         let mut is_half_closed = false;
         for step in steps {
             match step {
-                Step::Send(bytes) => self.send(Output::Bytes(bytes.0.clone())),
+                Step::Send(bytes) => {
+                    self.remember();
+                    self.send(Output::Bytes(bytes.0.clone()));
+                }
                 Step::Await(bytes) => {
                     self.wait(false, |arrived| {
                         message::find(&arrived.bytes, &bytes.0).is_some()
                     });
+                    self.remember();
                 }
                 Step::Reached(bytes) => {
                     self.around.upstream.reached(&bytes.0, self.around.patience);
                 }
-                Step::Elapse(duration) => self.around.time.elapse(*duration),
+                Step::Elapse(duration) => self.elapse(*duration),
                 Step::Others { count, request } => {
                     for _ in 0..*count {
                         let (others, around) = (self.others, self.around);
@@ -307,14 +315,36 @@ impl<'a> Client<'a> {
         let _ = is_done.recv_timeout(self.around.patience);
     }
 
+    /// Remembers what the proxy has done so far. What it does from now on ends the step `expire`.
+    fn remember(&self) {
+        let received = self.inbox.locked().bytes.len();
+        self.before.set((received, self.around.upstream.closed()));
+    }
+
+    /// Lets this much time pass, or less if the proxy closes the connection.
+    fn elapse(&self, duration: Duration) {
+        self.flush();
+        match &self.around.time {
+            Time::Manual(clock) => clock.advance(duration),
+            Time::Real => {
+                let arrived = self.inbox.locked();
+                let is_open = |arrived: &mut Arrived| !arrived.is_closed;
+                let changed = &self.inbox.changed;
+                drop(changed.wait_timeout_while(arrived, duration, is_open));
+            }
+        }
+    }
+
     /// Lets time pass until the proxy does something on either side.
     fn expire(&self) {
-        let length = self.inbox.locked().bytes.len();
+        let (received, closed) = self.before.get();
         let deadline = Instant::now() + self.around.patience;
         loop {
             let arrived = self.inbox.locked();
-            let has_happened = arrived.is_closed || arrived.bytes.len() > length;
-            if has_happened || self.around.upstream.closed() > 0 || Instant::now() > deadline {
+            let has_happened = arrived.is_closed || arrived.bytes.len() > received;
+            if has_happened || self.around.upstream.closed() > closed || Instant::now() > deadline {
+                drop(arrived);
+                self.remember();
                 return;
             }
             drop(

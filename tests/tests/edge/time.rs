@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use tidegate_host::ManualClock;
 
-/// How often a client that waits for a timeout looks for a result.
+/// How often a client that waits for a timeout looks for a result. A manual clock advances by as much, so that it is not faster than the
+/// real one: what a client has sent must arrive before the timeout expires.
 pub const TICK: Duration = Duration::from_millis(20);
-
-/// How far a manual clock advances each time.
-const STEP: Duration = Duration::from_millis(100);
 
 /// How time passes for a proxy.
 #[derive(Clone)]
@@ -23,19 +21,10 @@ pub enum Time {
 // === impl Time ===
 
 impl Time {
-    /// Lets this much time pass.
-    pub fn elapse(&self, duration: Duration) {
-        match self {
-            // This is what the case is about, and Envoy has no other clock.
-            Self::Real => std::thread::sleep(duration),
-            Self::Manual(clock) => clock.advance(duration),
-        }
-    }
-
     /// Lets time pass while a client waits for a timeout.
     pub fn tick(&self) {
         if let Self::Manual(clock) = self {
-            clock.advance(STEP);
+            clock.advance(TICK);
         }
     }
 }
