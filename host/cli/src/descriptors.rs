@@ -1,7 +1,7 @@
-//! The limit of open file descriptors, which is also that of connections.
+//! The limit on open file descriptors, and thus on connections.
 
-/// Raises the soft limit to the hard one. The soft limit is often 1024, for programs that use `select`, and each request takes two
-/// descriptors. macOS rejects a limit above its own maximum, and then the soft limit stays.
+/// Raises the soft limit to the hard one. The soft limit is often 1024, for programs that use `select`, and each request takes
+/// two or three descriptors. macOS rejects a limit above its own maximum, and then the soft limit stays.
 #[cfg(unix)]
 pub fn raise_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,11 +16,13 @@ pub fn raise_limit() {
     };
     match setrlimit(Resource::Nofile, raised) {
         Ok(()) => crate::logs::detail(|| match limits.maximum {
-            Some(limit) => format!("raised the limit of open file descriptors to {limit}"),
-            None => "removed the limit of open file descriptors".to_owned(),
+            Some(limit) => format!("raised the limit on open file descriptors to {limit}"),
+            None => "removed the limit on open file descriptors".to_owned(),
         }),
         Err(error) => {
-            crate::logs::detail(|| format!("cannot raise the limit of file descriptors: {error}"));
+            crate::logs::detail(|| {
+                format!("cannot raise the limit on open file descriptors: {error}")
+            });
         }
     }
 }

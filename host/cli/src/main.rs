@@ -5,8 +5,8 @@
 //! Developing plugins: `project` builds a plugin, `dev` watches its files, `template` and `language` contain the templates of new plugins,
 //! `carried` the embedded source files. `account` summarizes a component. `testing` runs scenarios. `cache` is the cache directory.
 //!
-//! Serving: `serve` contains the common options, `descriptors` the limit of open connections, `stop` the graceful shutdown, `dashboard` the web page, `plugin` the syntax of plugins,
-//! `place` their location, `upstream` the syntax of upstreams and clusters.
+//! Serving: `serve` contains the common options, `descriptors` raises the limit on open file descriptors, `stop` is the graceful shutdown,
+//! `dashboard` the web page, `plugin` the syntax of plugins, `place` their location, `upstream` the syntax of upstreams and clusters.
 //!
 //! Deploying: `registry` contains the options of commands that access a registry, `progress` their progress bar, `manifests` reads
 //! manifests.

@@ -23,7 +23,7 @@ pub struct PluginSpec {
     /// The policy for streams after the plugin has failed.
     pub failure_policy: FailurePolicy,
     /// With [`FailurePolicy::Reload`], the minimum time from one start of the plugin to the next. Streams that begin while
-    /// there is no instance receive status 503.
+    /// there is no instance receive status 503. Of plugins that share an instance, that of the first one applies.
     pub restart_interval: Duration,
     /// Environment variables that are visible to the plugin. The host's own environment is not inherited.
     pub environment: Vec<(String, String)>,

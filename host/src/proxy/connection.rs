@@ -180,7 +180,9 @@ impl Connection {
                 Poll::Ready(_) => return Poll::Ready(Received::Nothing),
                 Poll::Pending => {
                     self.socket.release_buffers();
-                    return if let Some(since) = began.head {
+                    // When the worker stops, an empty line does not keep an idle connection open.
+                    let is_idle = self.state.is_draining() && self.socket.input.is_empty();
+                    return if let Some(since) = began.head.filter(|_| !is_idle) {
                         self.poll_incomplete(cx, since).map(Received::Invalid)
                     } else if flushed.is_pending() {
                         self.poll_unread(cx, began).map(|()| Received::Nothing)

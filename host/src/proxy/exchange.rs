@@ -176,7 +176,10 @@ impl Exchange {
             let queued = downstream.output.len();
             match downstream.poll_flush(cx) {
                 // There is room again.
-                Poll::Ready(Ok(())) if queued >= OUTPUT_LIMIT => continue,
+                Poll::Ready(Ok(())) if queued >= OUTPUT_LIMIT => {
+                    is_active = true;
+                    continue;
+                }
                 Poll::Ready(Err(_)) => {
                     self.finish();
                     return Poll::Ready(Next::Gone);

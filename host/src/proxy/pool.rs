@@ -26,7 +26,7 @@ use crate::proxy::timeouts::nanoseconds;
 /// connection that is being closed.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often idle connections that have not been used are searched for.
+/// How often the pool looks for idle connections that have expired.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The connections of a worker to one server.
@@ -44,6 +44,8 @@ pub(super) struct Pool {
     connecting: Cell<usize>,
     /// The requests that wait for a connection, in the order in which they get one.
     waiting: RefCell<VecDeque<Entry>>,
+    /// Why a connection could not be established the last time. The requests that waited then have lost their place.
+    last_error: Cell<io::ErrorKind>,
     last_ticket: Cell<u64>,
     /// Wakes the task that watches the idle connections. `None` if it does not run.
     watcher: RefCell<Option<Waker>>,
@@ -89,7 +91,7 @@ pub(super) struct Waiting {
 // === impl Pool ===
 
 impl Pool {
-    /// Creates a pool for one server, with a maximum number of idle connections, and for establishing one a maximum time.
+    /// Creates a pool for one server, with a maximum number of idle connections and a connect timeout.
     pub(super) fn new(
         authority: Authority,
         max_idle: usize,
@@ -107,6 +109,7 @@ impl Pool {
             open: Cell::new(0),
             connecting: Cell::new(0),
             waiting: RefCell::default(),
+            last_error: Cell::new(io::ErrorKind::Other),
             last_ticket: Cell::new(0),
             watcher: RefCell::default(),
         })
@@ -211,6 +214,14 @@ impl Pool {
         any_left
     }
 
+    /// Fails all requests that wait, as Envoy does: otherwise, each of them would wait for another attempt to connect.
+    fn fail_waiting(&self, error: io::ErrorKind) {
+        self.last_error.set(error);
+        for waker in self.waiting.take().into_iter().filter_map(|it| it.waker) {
+            waker.wake();
+        }
+    }
+
     /// Wakes the request that is the next one to get a connection.
     fn wake_first(&self) {
         if let Some(waker) = self
@@ -265,6 +276,13 @@ async fn connect(
     Ok(stream)
 }
 
+fn connect_failure(error: io::ErrorKind) -> Failure {
+    match error {
+        io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+        _ => Failure::Connect,
+    }
+}
+
 // === impl InUse ===
 
 impl InUse {
@@ -292,10 +310,8 @@ impl Connecting {
             Ok(stream) => self.pending.0.use_for_request(Socket::new(stream)),
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "cannot connect");
-                Err(match error.kind() {
-                    io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-                    _ => Failure::Connect,
-                })
+                self.pending.0.fail_waiting(error.kind());
+                Err(connect_failure(error.kind()))
             }
         })
     }
@@ -317,11 +333,12 @@ impl Waiting {
         let pool = &self.pool;
         let mut waiting = pool.waiting.borrow_mut();
         let is_first = waiting.front().is_some_and(|it| it.ticket == self.ticket);
-        if let Some(entry) = waiting.iter_mut().find(|it| it.ticket == self.ticket) {
-            match &mut entry.waker {
-                Some(waker) => waker.clone_from(cx.waker()),
-                waker => *waker = Some(cx.waker().clone()),
-            }
+        let Some(entry) = waiting.iter_mut().find(|it| it.ticket == self.ticket) else {
+            return Poll::Ready(Err(connect_failure(pool.last_error.get())));
+        };
+        match &mut entry.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            waker => *waker = Some(cx.waker().clone()),
         }
         drop(waiting);
         if !is_first {

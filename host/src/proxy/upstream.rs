@@ -78,12 +78,11 @@ pub(super) enum ResponseError {
 impl UpstreamRequest {
     /// Begins a request. `end` means that neither a body nor trailers follow. It is sent when the request is polled.
     pub(super) fn new(pool: &Rc<Pool>, fields: &Fields, end: bool) -> Result<Self, Failure> {
-        let mut connection = Connection::new(pool.acquire()?, Output::default());
-        let output = connection.output();
-        let body = encode::request(output.unwrap_or(&mut Output::default()), fields, end)
-            .map_err(Failure::RequestHead)?;
+        // A request that cannot be sent takes no connection.
+        let mut output = Output::default();
+        let body = encode::request(&mut output, fields, end).map_err(Failure::RequestHead)?;
         Ok(Self {
-            connection,
+            connection: Connection::new(pool.acquire()?, output),
             body,
             response: ResponseState::AwaitingHead {
                 scanner: HeadScanner::default(),
@@ -321,10 +320,7 @@ impl Connection {
             Acquired::Waiting(waiting) => Self::Waiting(waiting, output),
             Acquired::Connecting(connecting) => Self::Connecting(connecting, output),
             Acquired::Open(mut socket, in_use) => {
-                // A socket that was used before has memory for its output.
-                if !output.is_empty() {
-                    socket.output = output;
-                }
+                socket.output = output;
                 Self::Open(socket, in_use)
             }
         }
@@ -378,6 +374,18 @@ mod tests {
         assert!(matches!(request(), Err(Failure::Overflow)));
         requests.pop();
         assert!(request().is_ok());
+    }
+
+    #[test]
+    fn request_that_cannot_be_sent_takes_no_place() {
+        let limits = CircuitBreakers {
+            max_pending_requests: 1,
+            ..CircuitBreakers::default()
+        };
+        let pool = pool(1, limits);
+        let _first = UpstreamRequest::new(&pool, &fields(), true).expect("a place");
+        let invalid = UpstreamRequest::new(&pool, &Fields::new(), true);
+        assert!(matches!(invalid, Err(Failure::RequestHead(_))));
     }
 
     /// Polls a request once.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tidegate_host::{Clock, ManualClock, PluginSpec, ServeError, Server, SystemClock, Upstream};
 
+use crate::modules;
 use crate::peers::{PATIENCE, Peer, before_echo, config, start};
 
 const GET: &str = "GET /a HTTP/1.1\r\nhost: h\r\n\r\n";
@@ -16,21 +17,14 @@ const PAGE: usize = 65_536;
 
 /// Returns a plugin with one page of memory. `text` is added to the part that all modules have.
 fn plugin(name: &str, text: &str) -> PluginSpec {
-    let module = format!(
-        r#"(module
-          (import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))
-          (import "env" "proxy_increment_metric" (func $increment (param i32 i64) (result i32)))
-          (import "env" "proxy_record_metric" (func $record (param i32 i64) (result i32)))
-          (import "env" "proxy_register_shared_queue" (func $register (param i32 i32 i32) (result i32)))
-          (import "env" "proxy_enqueue_shared_queue" (func $enqueue (param i32 i32 i32) (result i32)))
-          (memory (export "memory") 1)
-          (data (i32.const 16) "visitors.allvisitors.sizes")
-          (func (export "proxy_abi_version_0_2_1"))
-          (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
-          (func (export "proxy_on_context_create") (param i32 i32))
-          {text})"#
-    );
-    PluginSpec::new(name, wat::parse_str(module).expect("a module"))
+    let imports = r#"
+      (import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))
+      (import "env" "proxy_increment_metric" (func $increment (param i32 i64) (result i32)))
+      (import "env" "proxy_record_metric" (func $record (param i32 i64) (result i32)))
+      (import "env" "proxy_register_shared_queue" (func $register (param i32 i32 i32) (result i32)))
+      (import "env" "proxy_enqueue_shared_queue" (func $enqueue (param i32 i32 i32) (result i32)))"#;
+    let data = r#"(data (i32.const 16) "visitors.allvisitors.sizes")"#;
+    modules::plugin(name, imports, &format!("{data} {text}"))
 }
 
 /// A plugin that counts requests and records the number 30 for each.

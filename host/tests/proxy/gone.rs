@@ -2,42 +2,29 @@
 
 use std::sync::{Arc, Mutex, mpsc};
 
-use tidegate_host::{LogLine, LogSink, PluginSpec, Server, ServerConfig};
+use tidegate_host::{Server, ServerConfig};
 
+use crate::modules::{self, LOG, Reports};
 use crate::peers::{Origin, PATIENCE, Peer, to};
-
-/// Reports each line.
-struct Lines(mpsc::Sender<()>);
-
-impl LogSink for Lines {
-    fn line(&self, _: &LogLine<'_>) {
-        // The test may have ended.
-        let _ = self.0.send(());
-    }
-}
 
 /// Starts a proxy with a plugin that logs a line when a stream ends, and whose headers callback returns `action`.
 fn start(origin: &Origin, action: i32) -> (Server, mpsc::Receiver<()>) {
-    let module = format!(
-        r#"(module
-          (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
-          (memory (export "memory") 1)
-          (data (i32.const 0) "the end")
-          (func (export "proxy_abi_version_0_2_1"))
-          (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
-          (func (export "proxy_on_context_create") (param i32 i32))
+    let callbacks = format!(
+        r#"(data (i32.const 0) "the end")
           (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) i32.const {action})
           (func (export "proxy_on_log") (param i32)
-            (drop (call $log (i32.const 2) (i32.const 0) (i32.const 7)))))"#
+            (drop (call $log (i32.const 2) (i32.const 0) (i32.const 7))))"#
     );
-    let (line, lines) = mpsc::channel();
-    let plugin = wat::parse_str(module).expect("a module");
+    let (ended, ends) = mpsc::channel();
     let server = Server::start(ServerConfig {
-        plugins: vec![PluginSpec::new("plugin", plugin)],
-        logs: Arc::new(Lines(line)),
+        plugins: vec![modules::plugin("plugin", LOG, &callbacks)],
+        logs: Arc::new(Reports {
+            message: "the end",
+            to: ended,
+        }),
         ..to(origin.address)
     });
-    (server.expect("a proxy"), lines)
+    (server.expect("a proxy"), ends)
 }
 
 const ENDLESS: &str = "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 1000000000\r\n\r\n";

@@ -8,6 +8,7 @@ mod admin;
 mod errors;
 mod forward;
 mod gone;
+mod modules;
 mod peers;
 mod plugins;
 mod reload;

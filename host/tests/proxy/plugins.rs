@@ -2,32 +2,26 @@
 
 use std::sync::{Arc, Mutex, mpsc};
 
-use tidegate_host::{LogLine, LogSink, PluginSpec, Server};
+use tidegate_host::{LogLine, LogSink, Server};
 
+use crate::modules;
 use crate::peers::{Origin, PATIENCE, Peer, to};
 
 /// Starts a proxy with a plugin. `text` is added to the part that all modules have.
 fn with_plugin(origin: &Origin, text: &str) -> Server {
-    let module = format!(
-        r#"(module
-          (import "env" "proxy_send_local_response"
-            (func $answer (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
-          (import "env" "proxy_close_stream" (func $close (param i32) (result i32)))
-          (import "env" "proxy_continue_stream" (func $continue (param i32) (result i32)))
-          (import "env" "proxy_set_effective_context" (func $enter (param i32) (result i32)))
-          (import "env" "proxy_remove_header_map_value" (func $remove (param i32 i32 i32) (result i32)))
-          (memory (export "memory") 1)
-          (data (i32.const 0) "refused")
-          (global $waiting (mut i32) (i32.const 0))
-          (func (export "proxy_abi_version_0_2_1"))
-          (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
-          (func (export "proxy_on_context_create") (param i32 i32))
-          {text})"#
-    );
+    let imports = r#"
+      (import "env" "proxy_send_local_response"
+        (func $answer (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+      (import "env" "proxy_close_stream" (func $close (param i32) (result i32)))
+      (import "env" "proxy_continue_stream" (func $continue (param i32) (result i32)))
+      (import "env" "proxy_set_effective_context" (func $enter (param i32) (result i32)))
+      (import "env" "proxy_remove_header_map_value" (func $remove (param i32 i32 i32) (result i32)))"#;
+    let state = r#"(data (i32.const 0) "refused") (global $waiting (mut i32) (i32.const 0))"#;
     let mut config = to(origin.address);
-    config.plugins = vec![PluginSpec::new(
+    config.plugins = vec![modules::plugin(
         "plugin",
-        wat::parse_str(module).expect("a module"),
+        imports,
+        &format!("{state} {text}"),
     )];
     Server::start(config).expect("a proxy")
 }
@@ -194,15 +188,11 @@ impl LogSink for Mistakes {
 
 #[test]
 fn body_that_does_not_have_the_announced_size_is_sent_and_reported() {
-    let module = wat::parse_str(
-        r#"(module
-          (import "env" "proxy_set_buffer_bytes"
-            (func $append (param i32 i32 i32 i32 i32) (result i32)))
-          (memory (export "memory") 1)
-          (data (i32.const 0) "more")
-          (func (export "proxy_abi_version_0_2_1"))
-          (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
-          (func (export "proxy_on_context_create") (param i32 i32))
+    let plugin = modules::plugin(
+        "grows",
+        r#"(import "env" "proxy_set_buffer_bytes"
+          (func $append (param i32 i32 i32 i32 i32) (result i32)))"#,
+        r#"(data (i32.const 0) "more")
           (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32)
             (if (local.get 2) (then
               (drop (call $append (i32.const 0) (local.get 1) (i32.const 0) (i32.const 0) (i32.const 4)))))
@@ -210,7 +200,7 @@ fn body_that_does_not_have_the_announced_size_is_sent_and_reported() {
           (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32)
             (if (local.get 2) (then
               (drop (call $append (i32.const 1) (local.get 1) (i32.const 0) (i32.const 0) (i32.const 4)))))
-            i32.const 0))"#,
+            i32.const 0)"#,
     );
     let (sent, received) = mpsc::channel();
     let origin = Origin::new(move |mut peer| {
@@ -222,7 +212,7 @@ fn body_that_does_not_have_the_announced_size_is_sent_and_reported() {
     });
     let mistakes = Arc::new(Mistakes::default());
     let mut config = to(origin.address);
-    config.plugins = vec![PluginSpec::new("grows", module.expect("a module"))];
+    config.plugins = vec![plugin];
     config.logs = mistakes.clone();
     let server = Server::start(config).expect("a proxy");
     let mut client = Peer::connect(&server);
@@ -247,22 +237,17 @@ fn body_that_does_not_have_the_announced_size_is_sent_and_reported() {
 /// Whether a response has a body depends on the request that the upstream received.
 #[test]
 fn method_that_a_plugin_changes_decides_about_the_body_from_upstream() {
-    let module = |method: &str| {
-        let text = format!(
-            r#"(module
-              (import "env" "proxy_replace_header_map_value"
-                (func $set (param i32 i32 i32 i32 i32) (result i32)))
-              (memory (export "memory") 1)
-              (data (i32.const 0) ":method{method}")
-              (func (export "proxy_abi_version_0_2_1"))
-              (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
-              (func (export "proxy_on_context_create") (param i32 i32))
+    let plugin = |method: &str| {
+        let callback = format!(
+            r#"(data (i32.const 0) ":method{method}")
               (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
                 (drop (call $set (i32.const 0) (i32.const 0) (i32.const 7) (i32.const 7) (i32.const {})))
-                i32.const 0))"#,
+                i32.const 0)"#,
             method.len()
         );
-        PluginSpec::new("method", wat::parse_str(text).expect("a module"))
+        let import = r#"(import "env" "proxy_replace_header_map_value"
+          (func $set (param i32 i32 i32 i32 i32) (result i32)))"#;
+        modules::plugin("method", import, &callback)
     };
     let origin = Origin::new(|mut peer| {
         while let Some(head) = peer.head() {
@@ -274,7 +259,7 @@ fn method_that_a_plugin_changes_decides_about_the_body_from_upstream() {
     });
     for (sent, received) in [("HEAD", "GET"), ("GET", "HEAD")] {
         let mut config = to(origin.address);
-        config.plugins = vec![module(received)];
+        config.plugins = vec![plugin(received)];
         let server = Server::start(config).expect("a proxy");
         for _ in 0..3 {
             let mut client = Peer::connect(&server);

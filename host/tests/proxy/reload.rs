@@ -9,6 +9,7 @@ use tidegate_host::{
     Clock, LoadError, LogSink, PluginClock, PluginSpec, ServeError, Server, StartError, Upstream,
 };
 
+use crate::modules;
 use crate::peers::{NoLogs, Origin, PATIENCE, Peer, config, to};
 
 /// The number of reloads under load. `cargo xtask soak reload` sets a higher one in `TIDEGATE_RELOADS`.
@@ -29,18 +30,11 @@ fn version(version: usize) -> PluginSpec {
 
 /// Returns a plugin. `text` is added to the part that all modules have.
 fn plugin(text: &str) -> PluginSpec {
-    let module = format!(
-        r#"(module
-          (import "env" "proxy_add_header_map_value"
-            (func $add (param i32 i32 i32 i32 i32) (result i32)))
-          (import "env" "proxy_get_current_time_nanoseconds" (func $now (param i32) (result i32)))
-          (memory (export "memory") 1)
-          (func (export "proxy_abi_version_0_2_1"))
-          (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
-          (func (export "proxy_on_context_create") (param i32 i32))
-          {text})"#
-    );
-    PluginSpec::new("plugin", wat::parse_str(module).expect("a module"))
+    let imports = r#"
+      (import "env" "proxy_add_header_map_value"
+        (func $add (param i32 i32 i32 i32 i32) (result i32)))
+      (import "env" "proxy_get_current_time_nanoseconds" (func $now (param i32) (result i32)))"#;
+    modules::plugin("plugin", imports, text)
 }
 
 fn echo_with(plugin: PluginSpec, workers: usize) -> Server {
@@ -306,20 +300,18 @@ fn wait_for_references(logs: &Arc<dyn LogSink>, expected: usize) {
 fn pending_plugins_are_released_when_they_are_done_or_the_proxy_stops() {
     // Each plugin is done after its timer has run, but for the last ones, whose timer never runs.
     let pending = |period: u32| {
-        let module = format!(
-            r#"(module
-              (import "env" "proxy_done" (func $done (result i32)))
-              (import "env" "proxy_set_tick_period_milliseconds" (func $period (param i32) (result i32)))
-              (memory (export "memory") 1)
-              (func (export "proxy_abi_version_0_2_1"))
-              (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
-              ;; 0 says that the plugin is not done. It is also the status of the hostcall.
-              (func (export "proxy_on_done") (param i32) (result i32)
-                (call $period (i32.const {period})))
-              (func (export "proxy_on_tick") (param i32)
-                (if (call $done) (then unreachable))))"#
+        let imports = r#"
+          (import "env" "proxy_done" (func $done (result i32)))
+          (import "env" "proxy_set_tick_period_milliseconds" (func $period (param i32) (result i32)))"#;
+        let callbacks = format!(
+            r#"
+            ;; 0 says that the plugin is not done. It is also the status of the hostcall.
+            (func (export "proxy_on_done") (param i32) (result i32)
+              (call $period (i32.const {period})))
+            (func (export "proxy_on_tick") (param i32)
+              (if (call $done) (then unreachable)))"#
         );
-        PluginSpec::new("pending", wat::parse_str(module).expect("a module"))
+        modules::plugin("pending", imports, &callbacks)
     };
     let logs: Arc<dyn LogSink> = Arc::new(NoLogs);
     let mut config = config(Upstream::Echo);

@@ -95,23 +95,18 @@ fn response_that_stops_is_broken_off() {
 fn client_that_does_not_send_the_body_gets_408() {
     let (origin, asked) = silent("");
     let (server, time) = start(&origin, Timeouts::default().stream_idle_timeout);
-    let mut client = Peer::connect(&server);
-    client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\nhe");
-    asked.recv_timeout(PATIENCE).expect("a request upstream");
-    let head = time.receive(|| client.head()).expect("a response");
-    assert_eq!(head.first, "HTTP/1.1 408 Request Timeout");
-    assert_eq!(head.get("connection").as_deref(), Some("close"));
-    assert_eq!(client.body(&head), b"stream timeout");
+    let body = timed_out(&server, &time, INCOMPLETE_BODY, || {
+        asked.recv_timeout(PATIENCE).expect("a request upstream");
+    });
+    assert_eq!(body, b"stream timeout");
 }
 
 #[test]
 fn client_that_does_not_send_the_head_gets_408() {
     let (origin, _asked) = silent("");
     let (server, time) = start(&origin, Timeouts::default().stream_idle_timeout);
-    let mut client = Peer::connect(&server);
-    client.send("GET /a HTTP/1.1\r\nhost:");
-    let head = time.receive(|| client.head()).expect("a response");
-    assert_eq!(head.first, "HTTP/1.1 408 Request Timeout");
+    let body = timed_out(&server, &time, INCOMPLETE_HEAD, || {});
+    assert_eq!(body, b"stream timeout");
 }
 
 #[test]
@@ -124,39 +119,41 @@ fn idle_connection_is_closed() {
     assert_eq!(time.receive(|| client.rest()), b"");
 }
 
+/// Sends an incomplete request. Returns the body of the response, which must be 408 and close the connection.
+fn timed_out(server: &Server, time: &Advancing, request: &str, asked: impl FnOnce()) -> Vec<u8> {
+    let mut client = Peer::connect(server);
+    client.send(request);
+    asked();
+    let head = time.receive(|| client.head()).expect("a response");
+    assert_eq!(head.first, "HTTP/1.1 408 Request Timeout");
+    assert_eq!(head.get("connection").as_deref(), Some("close"));
+    client.body(&head)
+}
+
+const INCOMPLETE_HEAD: &str = "GET /a HTTP/1.1\r\nhost:";
+const INCOMPLETE_BODY: &str = "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\nhe";
+const LIMIT: Duration = Duration::from_secs(1);
+
 #[test]
 fn request_head_that_takes_too_long_gets_408() {
     let (origin, _asked) = silent("");
     let mut timeouts = Timeouts::default();
-    let limit = Duration::from_secs(1);
-    timeouts.request_headers_timeout = Some(limit);
-    let (server, time) = start_with(&origin, timeouts, limit);
-    let mut client = Peer::connect(&server);
-    client.send("GET /a HTTP/1.1\r\nhost:");
-    let head = time.receive(|| client.head()).expect("a response");
-    assert_eq!(head.first, "HTTP/1.1 408 Request Timeout");
-    assert_eq!(head.get("connection").as_deref(), Some("close"));
-    assert_eq!(client.body(&head), b"request header timeout");
+    timeouts.request_headers_timeout = Some(LIMIT);
+    let (server, time) = start_with(&origin, timeouts, LIMIT);
+    let body = timed_out(&server, &time, INCOMPLETE_HEAD, || {});
+    assert_eq!(body, b"request header timeout");
 }
 
 #[test]
 fn request_that_takes_too_long_gets_408() {
     let (origin, asked) = silent("");
     let mut timeouts = Timeouts::default();
-    let limit = Duration::from_secs(1);
-    timeouts.request_timeout = Some(limit);
-    let (server, time) = start_with(&origin, timeouts, limit);
-    // Within the head, and within the body.
-    let mut client = Peer::connect(&server);
-    client.send("GET /a HTTP/1.1\r\nhost:");
-    let head = time.receive(|| client.head()).expect("a response");
-    assert_eq!(head.first, "HTTP/1.1 408 Request Timeout");
-    assert_eq!(client.body(&head), b"request timeout");
-    let mut client = Peer::connect(&server);
-    client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\nhe");
-    asked.recv_timeout(PATIENCE).expect("a request upstream");
-    let head = time.receive(|| client.head()).expect("a response");
-    assert_eq!(head.first, "HTTP/1.1 408 Request Timeout");
-    assert_eq!(head.get("connection").as_deref(), Some("close"));
-    assert_eq!(client.body(&head), b"request timeout");
+    timeouts.request_timeout = Some(LIMIT);
+    let (server, time) = start_with(&origin, timeouts, LIMIT);
+    let body = timed_out(&server, &time, INCOMPLETE_HEAD, || {});
+    assert_eq!(body, b"request timeout");
+    let body = timed_out(&server, &time, INCOMPLETE_BODY, || {
+        asked.recv_timeout(PATIENCE).expect("a request upstream");
+    });
+    assert_eq!(body, b"request timeout");
 }

@@ -1,57 +1,44 @@
 //! Plugins that trap again and again: how often they are started, and what becomes of other requests.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use tidegate_host::{FailurePolicy, LogLine, LogSink, ManualClock, PluginSpec, Server, Upstream};
+use tidegate_host::{FailurePolicy, ManualClock, PluginSpec, Server, Upstream};
 
+use crate::modules::{self, LOG, Reports};
 use crate::peers::{PATIENCE, Peer, config};
-
-/// Passes on each line that a plugin logs when it is configured.
-struct Starts(Mutex<mpsc::Sender<()>>);
-
-impl LogSink for Starts {
-    fn line(&self, line: &LogLine<'_>) {
-        if line.message == "started" {
-            let sender = self.0.lock().expect("a lock");
-            // A test that has seen enough has ended.
-            let _ = sender.send(());
-        }
-    }
-}
 
 /// Returns a plugin that traps in requests with many fields.
 fn plugin(policy: FailurePolicy, restart_interval: Duration) -> PluginSpec {
-    let module = wat::parse_str(
-        r#"(module
-          (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
-          (memory (export "memory") 1)
-          (data (i32.const 0) "started")
-          (func (export "proxy_abi_version_0_2_1"))
-          (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
-          (func (export "proxy_on_context_create") (param i32 i32))
+    let plugin = modules::plugin(
+        "plugin",
+        LOG,
+        r#"(data (i32.const 0) "started")
           (func (export "proxy_on_configure") (param i32 i32) (result i32)
             (drop (call $log (i32.const 2) (i32.const 0) (i32.const 7)))
             i32.const 1)
           (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
             (if (i32.gt_u (local.get 1) (i32.const 20)) (then unreachable))
-            i32.const 0))"#,
+            i32.const 0)"#,
     );
     PluginSpec {
         failure_policy: policy,
         restart_interval,
-        ..PluginSpec::new("plugin", module.expect("a module"))
+        ..plugin
     }
 }
 
 /// Starts a proxy with one worker.
 fn start(plugin: PluginSpec) -> (Server, Arc<ManualClock>, mpsc::Receiver<()>) {
-    let (sender, starts) = mpsc::channel();
+    let (started, starts) = mpsc::channel();
     let clock = Arc::new(ManualClock::new(1));
     let mut config = config(Upstream::Echo);
     config.plugins = vec![plugin];
-    config.logs = Arc::new(Starts(Mutex::new(sender)));
+    config.logs = Arc::new(Reports {
+        message: "started",
+        to: started,
+    });
     config.clock = clock.clone();
     let server = Server::start(config).expect("a proxy");
     starts.recv_timeout(PATIENCE).expect("the first start");
@@ -98,11 +85,15 @@ fn storm_of_traps_starts_no_instance_before_the_interval_has_passed() {
 fn every_request_is_answered_while_a_plugin_traps() {
     let (server, _, starts) = start(plugin(FailurePolicy::Reload, Duration::ZERO));
     let is_over = AtomicBool::new(false);
+    let (connected, is_connected) = mpsc::channel();
     let served = std::thread::scope(|scope| {
         let others: Vec<_> = (0..4)
             .map(|_| {
-                scope.spawn(|| {
-                    let mut client = Peer::connect(&server);
+                let (server, is_over, connected) = (&server, &is_over, connected.clone());
+                scope.spawn(move || {
+                    let mut client = Peer::connect(server);
+                    assert_eq!(status(&mut client, GOOD), OK);
+                    connected.send(()).expect("a test that waits");
                     let mut served = 0;
                     while !is_over.load(Ordering::SeqCst) {
                         let status = status(&mut client, GOOD);
@@ -113,6 +104,9 @@ fn every_request_is_answered_while_a_plugin_traps() {
                 })
             })
             .collect();
+        for _ in &others {
+            is_connected.recv_timeout(PATIENCE).expect("a client");
+        }
         let mut storm = Peer::connect(&server);
         for _ in 0..300 {
             assert_eq!(status(&mut storm, &bad()), UNAVAILABLE);

@@ -1,4 +1,4 @@
-//! Runs cases in both proxies. Envoy is started once, and has listeners for each lane, one for each settings that cases state. They lead
+//! Runs cases in both proxies. Envoy is started once, and has listeners for each lane, one for each set of settings. They lead
 //! to the upstream of that lane. A lane runs one case at a time, so that what arrives at its upstream belongs to that case. Tidegate's
 //! proxy is started once for each lane, and again for each case that states settings.
 

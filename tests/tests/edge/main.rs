@@ -6,8 +6,8 @@
 //! a known difference, the recorded one. `differences_are_documented` compares the differences with `docs/host-differences.md`.
 //! `BLESS=1` records the outcomes.
 //!
-//! `case` reads and writes the files, `settings` are those of the proxies, `lanes` starts the proxies, `time` lets time pass for them, `client` and `upstream` are the two ends, `message` parses what they
-//! receive, and `trace` describes it in text.
+//! `case` reads and writes the files, `settings` are those of the proxies, `lanes` starts the proxies, `time` lets time pass for them,
+//! `client` and `upstream` are the two ends, `message` parses what they receive, and `trace` describes it in text.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -55,7 +55,10 @@ impl Run {
         let serving = self.serve.open()?;
         let introduction = serving.introduction(&plugins, &specs);
         let server = match serving.start(specs) {
-            Err(error @ ServeError::Load(_)) => return Err(explained(error, &refusals(&plugins))),
+            Err(error @ ServeError::Load(_)) => {
+                plugins.iter().for_each(note_unsupported);
+                return Err(explained(error, &refusals(&plugins)));
+            }
             Err(error) => {
                 warn(&plugins);
                 return Err(error.into());
@@ -67,8 +70,8 @@ impl Run {
         let listening = introduction + &serve::addresses(&server);
         // A closed stdout is no reason not to serve.
         let _ = file::write(Path::new("-"), listening.as_bytes());
-        // This takes longer than a start with code from the cache, so requests do not wait for it.
-        warn(&plugins);
+        // This takes longer than a start with code from the cache, so neither requests nor signals wait for it.
+        std::thread::spawn(move || warn(&plugins));
         signal.wait();
         stop(server, signal);
         Ok(())
