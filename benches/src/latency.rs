@@ -26,7 +26,7 @@ pub struct Latency {
 }
 
 /// A connection, and when the request in progress was due.
-struct Line {
+struct Slot {
     connection: Connection,
     due: Option<Instant>,
 }
@@ -34,19 +34,19 @@ struct Line {
 /// Sends small requests at `rate` per second for some time.
 pub fn measure(server: SocketAddr, rate: f64, time: Duration) -> Result<Latency> {
     let request = Messages::Small.request();
-    let mut lines = (0..CONNECTIONS)
+    let mut slots = (0..CONNECTIONS)
         .map(|_| {
             let mut connection = Connection::open(server)?;
             connection.send(&request)?;
             connection.receive()?;
-            Ok(Line {
+            Ok(Slot {
                 connection,
                 due: None,
             })
         })
         .collect::<Result<Vec<_>>>()?;
-    let count = (rate * time.as_secs_f64()) as usize;
-    ensure!(count > 0, "a rate of {rate} requests per second is too low");
+    ensure!(rate > 0.0, "a rate of {rate} requests per second");
+    let count = ((rate * time.as_secs_f64()) as usize).max(1);
     let mut latencies = Vec::with_capacity(count);
     let begun = Instant::now();
     let due = |number: usize| begun + Duration::from_secs_f64(number as f64 / rate);
@@ -57,26 +57,26 @@ pub fn measure(server: SocketAddr, rate: f64, time: Duration) -> Result<Latency>
             "the server did not respond in time"
         );
         let now = Instant::now();
-        for line in lines.iter_mut().filter(|line| line.due.is_none()) {
+        for slot in slots.iter_mut().filter(|slot| slot.due.is_none()) {
             if sent == count || due(sent) > now {
                 break;
             }
-            line.connection.send(&request)?;
-            line.due = Some(due(sent));
+            slot.connection.send(&request)?;
+            slot.due = Some(due(sent));
             sent += 1;
         }
         let next = (sent < count).then(|| due(sent));
-        for index in wait(&lines, next)? {
-            let Some(line) = lines.get_mut(index) else {
+        for index in wait(&slots, next)? {
+            let Some(slot) = slots.get_mut(index) else {
                 continue;
             };
             // A small response arrives at once, so this does not keep others waiting.
-            let status = line.connection.receive()?.status;
+            let status = slot.connection.receive()?.status;
             ensure!(
                 status == 200,
                 "the server responded with {status} under load"
             );
-            if let Some(due) = line.due.take() {
+            if let Some(due) = slot.due.take() {
                 latencies.push(due.elapsed());
             }
         }
@@ -93,19 +93,19 @@ pub fn measure(server: SocketAddr, rate: f64, time: Duration) -> Result<Latency>
 }
 
 /// Waits until responses arrive, or the next request is due. Returns the indices of the connections that have received something.
-fn wait(lines: &[Line], next: Option<Instant>) -> Result<Vec<usize>> {
-    let busy = lines.iter().enumerate();
-    let busy: Vec<(usize, &Line)> = busy.filter(|(_, line)| line.due.is_some()).collect();
+fn wait(slots: &[Slot], next: Option<Instant>) -> Result<Vec<usize>> {
+    let busy = slots.iter().enumerate();
+    let busy: Vec<(usize, &Slot)> = busy.filter(|(_, slot)| slot.due.is_some()).collect();
     let mut descriptors: Vec<libc::pollfd> = busy
         .iter()
-        .map(|(_, line)| libc::pollfd {
-            fd: line.connection.descriptor(),
+        .map(|(_, slot)| libc::pollfd {
+            fd: slot.connection.descriptor(),
             events: libc::POLLIN,
             revents: 0,
         })
         .collect();
     // If all connections are busy, nothing can be sent before a response arrives.
-    let next = next.filter(|_| busy.len() < lines.len());
+    let next = next.filter(|_| busy.len() < slots.len());
     let limit = next.map_or(PATIENCE, |next| {
         next.saturating_duration_since(Instant::now())
     });

@@ -171,7 +171,9 @@ fn selected(all: Vec<Candidate>, only: Option<&str>) -> Result<Vec<Candidate>> {
     let mut families = Vec::new();
     let wanted = all.into_iter().filter(|candidate| {
         let is_base = !families.contains(&candidate.family);
-        families.push(candidate.family);
+        if is_base {
+            families.push(candidate.family);
+        }
         named.contains(&candidate.family) && (is_base || is_named(candidate))
     });
     Ok(wanted.collect())

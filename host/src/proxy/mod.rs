@@ -5,7 +5,8 @@
 //! `exchange` handles one request and its response, with `head` for the rules about message heads, `upstream` for the
 //! client, and `pool` for its connections. `http1` is the codec, `socket` a TCP connection with its buffers, and `alarm` a
 //! timer. `port` sends the HTTP calls of plugins and runs their timers. `respond` turns errors into responses, and
-//! [`profile`] imitates the proxies of control planes. [`echo`] is an upstream for trying out plugins. `admin` serves metrics, which `prometheus` writes, and the readiness of the proxy.
+//! [`profile`] imitates the proxies of control planes. [`echo`] is an upstream for trying out plugins. `admin` serves
+//! metrics, which `prometheus` writes, and the readiness of the proxy.
 //!
 //! The semantics of plugin callbacks are in [`tidegate_semantics::stream`]. HTTP/2 would be another codec beside `http1`,
 //! another way to serve a connection, and another client; the semantics do not depend on the protocol version.

@@ -94,7 +94,7 @@ fn allow_descriptors(count: u64) -> Result<()> {
     let is_enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= count);
     ensure!(
         is_enough(limits.maximum),
-        "the hard limit of file descriptors, `ulimit -Hn`, must be at least {count}"
+        "the hard limit on open file descriptors, `ulimit -Hn`, must be at least {count}"
     );
     if !is_enough(limits.current) {
         let raised = Rlimit {

@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 /// The timeout for everything that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The soft limit of file descriptors with which the tool is started. It has to raise the limit itself.
+/// The soft limit on open file descriptors with which the tool is started. It has to raise the limit itself.
 const DESCRIPTORS: u32 = 128;
 
 pub struct Server {
@@ -27,7 +27,7 @@ pub struct Server {
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
     pub resident: u64,
-    /// The largest resident size since the process began.
+    /// The largest resident size since the process began, or since `reset_peak`.
     pub peak: u64,
 }
 
@@ -75,6 +75,11 @@ impl Server {
 
     pub fn connect(&self) -> Result<TcpStream> {
         connect(self.address)
+    }
+
+    /// Makes the current size the largest one: the process is larger while it compiles the plugin.
+    pub fn reset_peak(&self) -> Result<()> {
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").context("clear_refs")
     }
 
     pub fn memory(&self) -> Result<Memory> {

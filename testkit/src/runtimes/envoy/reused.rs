@@ -9,8 +9,8 @@
 //! zero after a scenario, and an Envoy in which another metric is not zero is not used again. Neither is one in which a scenario has failed.
 //!
 //! A scenario has an Envoy of its own if it contains reloads, if its start fails, if a plugin is configured with the name of the
-//! property that contains the ID, or if a configuration mentions queues: in an Envoy that is already running, plugins were not always
-//! notified of new values.
+//! property that contains the ID, or if a configuration mentions queues. The instance that registered a queue last is notified of new values.
+//! In an Envoy that is already running, the worker may register before the main thread, whose instance is then notified.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -46,7 +46,7 @@ const NO_CALLBACK: &str = "proxy_on_memory_allocate";
 /// The property that contains the ID of the virtual machine.
 const MACHINE_ID: &str = "plugin_vm_id";
 
-/// What configurations of plugins that register queues contain.
+/// A word in the configuration of every plugin that registers queues.
 const QUEUE: &str = "queue";
 
 /// The name of a scenario's listener.

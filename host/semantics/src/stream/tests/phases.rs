@@ -76,7 +76,7 @@ fn body_can_be_changed_in_its_callback() {
     let mut stream = request_on(&script, &[RELOAD], true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("abc"), true);
-    // How the body is divided into pieces is not part of its meaning: a short piece is stored with the one before it.
+    // The number of pieces is not specified: short ones are stored together.
     let body: String = take_effects(&mut stream)[2..]
         .iter()
         .map(|effect| effect.strip_prefix("response-body:").expect("a piece"))
